@@ -40,12 +40,14 @@ def trained(folder: Path, recipe: str, *more: str, **columns: Any) -> tuple[Mode
 @pytest.mark.long  # half a minute
 def test_an_own_catalogue_of_mw_with_its_own_licence(tmp_path: Path) -> None:
     card, text, data = trained(
-        tmp_path, "magnitude", "--set", "licence=CC-BY-NC-4.0", source_magnitude_type="mw", trace_licence="ODbL 1.0"
-    )
+        tmp_path, "magnitude", "--set", "licence=CC-BY-NC-4.0", "--set", 'data.leave_out=["other"]',
+        source_magnitude_type="mw", trace_licence="ODbL 1.0",
+    )  # fmt: skip
     assert card.magnitude is not None
     assert (card.magnitude.type, card.magnitude.remark) == ("Mw", "")
     assert card.training.data == ["mine (ODbL 1.0)"]
     assert card.training.licence == "CC-BY-NC-4.0"
+    assert card.training.left_out == ["other"]
     assert not [word for word in BUNDLED_ONLY if word in text]
     named = hashes_from_text(card.training.event_hashes or "", "")
     training = {r.key for r in load_archive([data], 40.0, 15.0).records if r.split == "train"}

@@ -96,6 +96,7 @@ def card_from_run(run: Run, model: Model, graph: onnx.ModelProto) -> ModelCard:
             licence=recipe.licence or NOT_STATED,
             event_hashes=None if stated is None else stated.event_hashes,
             n_unnamed_records=0 if stated is None else stated.n_unnamed_records,
+            left_out=recipe.data.leave_out,
         ),
         metrics=run.metrics if isinstance(model, OnsetModel) else headline(run.metrics),
         not_for=[*recipe.not_for, *(stated.not_for if stated is not None else [])],

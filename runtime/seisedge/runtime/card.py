@@ -74,6 +74,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     licence: str  # of the weights, or 'not stated'
     event_hashes: str | None = None  # training events, see train's `dataset.event_hashes`; None: a card of schema 1
     n_unnamed_records: int = 0  # of n_records: without event id, station and start time, so not in event_hashes
+    left_out: list[str] | None = None  # sources that the recipe does not read; None: a card that does not state them
 
 
 class MagnitudeScale(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,10 +309,15 @@ def highest_pass_hz(sampling_rate_hz: float) -> float:
 
 
 def json_from_card(card: ModelCard) -> str:
-    """The card as JSON, as stored in the model file: sorted keys, no spaces; `onset` only for that task."""
+    """The card as JSON, as stored in the model file: sorted keys, no spaces; `onset` only for that task.
+
+    A card without a value for a field that came later has the bytes that it had before.
+    """
     tree = msgspec.to_builtins(card)
     if card.onset is None:
-        del tree["onset"]  # a card of another task has the bytes that it had before there were onset detectors
+        del tree["onset"]
+    if card.training.left_out is None:
+        del tree["training"]["left_out"]
     return msgspec.json.encode(tree, order="sorted").decode()
 
 

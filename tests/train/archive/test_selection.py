@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from tests.train.dataset.sets import Rows, write_set
 
+from seisedge.runtime.card import CARD_KEY
 from seisedge.runtime.errors import InputError
+from seisedge.runtime.inference.infer import model_path
 from seisedge.train.archive.archive import Archive, Wanted, load_archive
 from seisedge.train.archive.mixture import with_sources
 from seisedge.train.archive.sampler import Draw
@@ -200,3 +204,26 @@ def test_an_evaluation_of_the_bundled_detector_leaves_out_what_is_cut_from_its_t
     """With all folders of its training: records of ridgecrest are part of ridgecrest_continuous."""
     assert subject_from("onset", torch.device("cpu")).selection == Wanted(leave_out=["ridgecrest"])
     assert subject_from("event-type", torch.device("cpu")).selection == Wanted(leave_out=[])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "left_out", "read"),
+    [
+        ("mine", ["ridgecrest"], ["ridgecrest"]),  # the recipe of the detector under another name
+        ("onset", [], []),  # another recipe under its name
+        ("mine", None, []),
+        ("onset", None, ["ridgecrest"]),
+    ],
+)
+def test_an_evaluation_of_a_model_file_leaves_out_what_its_card_states(
+    recipe: str, left_out: list[str] | None, read: list[str], tmp_path: Path
+) -> None:
+    graph = onnx.load(str(model_path("onset")))
+    (card,) = (json.loads(p.value) for p in graph.metadata_props if p.key == CARD_KEY)
+    card["training"]["recipe"] = recipe
+    if left_out is not None:
+        card["training"]["left_out"] = left_out
+    onnx.helper.set_model_props(graph, {CARD_KEY: json.dumps(card)})
+    path = tmp_path / "mine.onnx"
+    onnx.save(graph, str(path))
+    assert subject_from(str(path), torch.device("cpu")).selection == Wanted(leave_out=read)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seisedge.runtime.card import OnsetScale
+from seisedge.runtime.card import OnsetScale, Training
 from seisedge.runtime.engines import open_engine
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import model_path
@@ -50,8 +50,8 @@ class Subject:
     event_hashes: of the training events (see `dataset.event_hashes`); None if not stated.
     n_unnamed_records: training records without an event id, which event_hashes cannot contain.
     model: the torch model; None for a model file. scale: of an onset detector. min_coverage: see the card.
-    selection: which records the recipe reads; for a model file, which states only the name of its recipe, all of them
-        but the sources that a bundled recipe of this name leaves out, since they share samples with training data.
+    selection: which records the recipe reads; for a model file, all of them but the sources that its recipe leaves out,
+        since they may share samples with training data. A card without these: by the bundled recipe that it names.
     """
 
     name: str
@@ -216,9 +216,11 @@ def _of_file(path: Path, given: str) -> Subject:
         n_unnamed_records=card.training.n_unnamed_records,
         scale=card.onset,
         min_coverage=card.min_coverage,
-        selection=_left_out_by(card.training.recipe),
+        selection=Wanted(leave_out=_left_out_of(card.training)),
     )
 
 
-def _left_out_by(recipe: str) -> Wanted:
-    return Wanted(leave_out=load_recipe(recipe).data.leave_out) if recipe in recipe_names() else EVERYTHING
+def _left_out_of(training: Training) -> list[str]:
+    if training.left_out is not None:
+        return training.left_out
+    return load_recipe(training.recipe).data.leave_out if training.recipe in recipe_names() else []

@@ -64,6 +64,10 @@ def test_the_estimate_is_that_of_two_trainings_on_the_cores_of_a_worker(tmp_path
     trained = 2 * 15 * 4 * 32  # 15 epochs of 100 records
     assert trained < of_network[0] < 1.03 * trained  # with validations and evaluations
     assert of_network[1] == pytest.approx(of_network[0] / 2)
+    o = msgspec.structs.replace(job.recipe.optimisation, consistency=1.0)  # two copies of each window that is trained
+    twice = msgspec.structs.replace(job, recipe=msgspec.structs.replace(job.recipe, optimisation=o))
+    of_copies = seconds_of(twice, slow, 100, 1) - seconds_of(twice, free, 100, 1)
+    assert of_copies - of_network[0] == pytest.approx(trained)
 
 
 def test_a_row_states_the_share_of_its_recipe_that_was_trained() -> None:

@@ -128,7 +128,7 @@ class WindowFeed:
         label, record = (torch.from_numpy(v).to(self.device) for v in (draw.label, draw.record))
         self.chance.event = self.is_event[label]
         cut, o = self.cutter.cut(draw), self.recipe.optimisation
-        copies = [self.chain.waveform(*cut) for _ in range(2 if o.consistency else 1)]
+        copies = [self.chain.waveform(*cut) for _ in range(o.copies)]
         x, valid = (torch.cat(column) for column in zip(*copies, strict=True))
         show_marks(self.model, self.cutter, draw)
         shift = self.chance.uniform(len(label), low=-o.magnitude_shift, high=o.magnitude_shift)

@@ -206,6 +206,11 @@ class Optimisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         }
         check_bounds(self, bounds)
 
+    @property
+    def copies(self) -> int:
+        """Copies of each window in a batch."""
+        return 2 if self.consistency else 1
+
 
 class DetectorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the thresholds of an onset detector are chosen on held-out training data, and how its losses are weighed.

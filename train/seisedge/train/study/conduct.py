@@ -198,7 +198,7 @@ def seconds_of(job: Job, cost: Cost, n_used: int, threads: int) -> float:
     fold, held_out = 0.16 * n, 0.2 * n
     validations = max(min(steps, VALIDATIONS), steps // epoch if o.patience else 0)
     answers = (validations * min(fold, AT_MOST) + 2 * fold + PASSES * held_out) * len(job.recipe.nuisance.answers_s)
-    of_network = (2 * steps * o.batch + answers / 3) * cost.step_s  # an answer: a third of a step
+    of_network = (2 * steps * o.batch * o.copies + answers / 3) * cost.step_s  # an answer: a third of a step
     return of_network / threads + cost.parameters * PARAMETER_S + 3 * n * LOAD_S + START_S
 
 

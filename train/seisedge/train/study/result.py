@@ -37,8 +37,8 @@ class Picture(msgspec.Struct, frozen=True):
 
 class Cost(msgspec.Struct, frozen=True):
     """What one answer costs. flops: two for each multiplication of convolutions and matrix products. latency_ms: of one
-    window with torch on one thread of `machine`, as processor time. step_s: time of a training step for one window, on
-    `device`; on a CPU, processor time.
+    window with torch on one thread of `machine`, as processor time. step_s: time of a training step for one copy of a
+    window, on `device`; on a CPU, processor time.
     """
 
     parameters: int

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 import click
 
 T = TypeVar("T")
+Reporter = Callable[[str], None]  # receives messages for the user
 LINES = 10  # largest number of lines without a terminal
 
 

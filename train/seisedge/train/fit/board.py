@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seisedge.runtime.files import write_atomically
 from seisedge.runtime.machine import install_command
-from seisedge.train.fit.progress import Reporter
+from seisedge.train.dataset.progress import Reporter
 
 LEGEND = {"calibration": "first training, without the calibration fold", "training": "second training, all records"}
 Rows = list[dict[str, float]]

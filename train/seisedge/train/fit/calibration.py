@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from seisedge.runtime.errors import InputError
 from seisedge.train.archive.archive import Archive, Record
 from seisedge.train.archive.task import RecordFilter
+from seisedge.train.dataset.progress import Reporter
 from seisedge.train.evaluation.detector import (
     Heard,
     Limits,
@@ -25,7 +26,6 @@ from seisedge.train.evaluation.detector import (
 )
 from seisedge.train.fit.feed import mixer_of
 from seisedge.train.fit.loop import Trained
-from seisedge.train.fit.progress import Reporter
 from seisedge.train.fit.temperature import CANDIDATES, fit_temperature
 from seisedge.train.models._base import OnsetModel
 from seisedge.train.recipes.recipe import Recipe

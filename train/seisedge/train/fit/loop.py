@@ -18,8 +18,8 @@ from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.gains import UNKNOWN_GAIN
 from seisedge.train.archive.task import RecordFilter
 from seisedge.train.checkpoint import CheckpointFile
+from seisedge.train.dataset.progress import Reporter
 from seisedge.train.fit.interrupt import Interrupted, StopRequest, stop_request
-from seisedge.train.fit.progress import Reporter
 from seisedge.train.fit.schedule import ScheduleDecisions
 from seisedge.train.fit.stage import LastStep, Settings, Stage
 from seisedge.train.models._base import Model

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
-if TYPE_CHECKING:
-    from seisedge.train.fit.stage import Stage
-
-Reporter = Callable[[str], None]  # receives messages for the user
+from seisedge.train.fit.stage import Stage
 
 BAR = 20  # characters
 

@@ -37,6 +37,7 @@ from seisedge.train.archive.task import (
 from seisedge.train.augment import augmentations_from
 from seisedge.train.augment.chain import check_augmentations
 from seisedge.train.checkpoint import CheckpointFile, save_atomically
+from seisedge.train.dataset.progress import Reporter
 from seisedge.train.evaluation.card_metrics import metrics_of, write_metrics
 from seisedge.train.evaluation.markdown import summary_of
 from seisedge.train.evaluation.report import EvaluationReport, evaluate_archive, evaluate_detector
@@ -49,7 +50,7 @@ from seisedge.train.fit.feed import mixer_of
 from seisedge.train.fit.loop import Row, Settings, Trained, train_model, write_log
 from seisedge.train.fit.model_weights import SUFFIX, provenance_of_model_file, recipe_for, weights_of_model_file
 from seisedge.train.fit.objective import ONSET_SCORE
-from seisedge.train.fit.progress import Progress, Reporter
+from seisedge.train.fit.progress import Progress
 from seisedge.train.fit.request import FILE as REQUEST
 from seisedge.train.fit.request import (
     STATE,

@@ -14,6 +14,7 @@ from seisedge.runtime.errors import FailedError, InputError
 from seisedge.runtime.text import shortened
 from seisedge.train.archive.archive import Archive
 from seisedge.train.archive.task import RecordFilter
+from seisedge.train.dataset.progress import Reporter
 from seisedge.train.fit.distributed import (
     SINGLE_PROCESS,
     World,
@@ -24,7 +25,6 @@ from seisedge.train.fit.distributed import (
 from seisedge.train.fit.feed import Batch, Place, feed_of
 from seisedge.train.fit.optimisers import optimiser_from
 from seisedge.train.fit.precision import autocast, keep_float32, wants_bf16
-from seisedge.train.fit.progress import Reporter
 from seisedge.train.fit.schedule import Schedule, ScheduleDecisions
 from seisedge.train.models import create_model
 from seisedge.train.models._base import Model

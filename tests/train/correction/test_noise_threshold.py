@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from seisedge.cli import main
-from seisedge.runtime.config import EventsConfig, load_config
+from seisedge.runtime.config import EventsConfig, TriggerKind, load_config
 from seisedge.runtime.demo import STATIONS
 from seisedge.runtime.demo.made_day import write_day
 from seisedge.train.correction.noise_threshold import THRESHOLDS, poisson_limit
@@ -77,7 +77,7 @@ def test_the_proposal_keeps_the_limit_at_the_station(recording: Path, tmp_path: 
 
 @pytest.mark.parametrize(("kind", "default"), [("onset", 0.1), ("sta-lta", 0.0)])
 def test_no_value_less_strict_than_the_default_is_proposed(
-    kind: str, default: float, recording: Path, tmp_path: Path
+    kind: TriggerKind, default: float, recording: Path, tmp_path: Path
 ) -> None:
     """Also where every value keeps the limit, as on a quiet day."""
     station = station_with(tmp_path, f'kind = "{kind}"', "trigger")

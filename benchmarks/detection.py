@@ -73,7 +73,7 @@ OBSPY_RATIOS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of another detector's onsets, below its thresholds
 SNR_EDGES = (0.0, 2.0, 4.0, 8.0, math.inf)
 SEARCH_S = 30.0  # of data before an arrival, for its signal-to-noise ratio
-NOISE_THRESHOLDS = (0.0, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02)  # defaults: 0.1 with the onset detector, else 0
+NOISE_THRESHOLDS = (0.0, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02)  # defaults: 0.05 with the onset detector, else 0
 LISTS = ("catalogue", "automatic")
 OBSPY = "obspy recursive STA/LTA"
 

@@ -223,8 +223,8 @@ def test_the_odds_of_noise_are_multiplied(onset: float, heard: list[float], expe
 @pytest.mark.parametrize(
     ("threshold", "noise", "heard", "suppressed"),
     [
-        (None, 0.3, 0.2, False),  # odds 3 / 7, times 1 / 4: 0.097
-        (None, 0.3, 0.21, True),
+        (None, 0.3, 0.1, False),  # odds 3 / 7, times 1 / 9: 0.045
+        (None, 0.3, 0.11, True),  # 0.0503
         (None, 0.6, 0.01, True),  # 0.015, but the most probable label
         (1.0, 0.6, 0.01, False),
         (1.0, 0.8, 1.0, False),  # 0.9975, and rounded to 1 with a higher one

@@ -216,7 +216,7 @@ def test_a_more_probable_s_replaces_only_one_of_the_same_moment(later_s: float, 
     ("triggered", 1.0), ("continuous", 1.0), ("triggered", 0.5), ("triggered", 2.5), ("triggered", 8.0),
 ])  # fmt: skip
 @pytest.mark.parametrize(("p", "soon", "later", "together"), [
-    (0.5, 0.9, 0.1, 0.7941), (0.9, 0.1, 0.9, 0.0053), (0.5, 0.2, 0.9, 0.0968), (0.5, 0.3, 0.1, 0.1552),
+    (0.5, 0.9, 0.1, 0.7941), (0.9, 0.1, 0.9, 0.0053), (0.5, 0.1, 0.9, 0.0455), (0.5, 0.15, 0.1, 0.0703),
 ])  # fmt: skip
 def test_what_the_detector_hears_in_six_seconds_counts_as_noise(
     mode: Mode, block_s: float, p: float, soon: float, later: float, together: float
@@ -234,7 +234,7 @@ def test_what_the_detector_hears_in_six_seconds_counts_as_noise(
     packets = packets_of({c: burst(90, [40.35]) for c in TRACES})
     models = fake_models(lambda _w, _v: [0.6, 0.1, 0.3], onset=detector)
     found = events_of(_run(mode, models=models, packets=packets)[0])
-    assert bool(found) == (together < 0.1)
+    assert bool(found) == (together < 0.05)
     for event in found:
         assert event.event_type is not None and event.event_type.probabilities["noise"] == pytest.approx(0.3, abs=1e-4)
     if found:  # the first answer is given before all six seconds are heard

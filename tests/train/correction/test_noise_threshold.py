@@ -51,7 +51,7 @@ def events_of(recording: Path, station: Path) -> list[float]:
 
 
 def test_the_proposal_keeps_the_limit_at_the_station(recording: Path, tmp_path: Path) -> None:
-    everything = events_of(recording, STATION)
+    everything = events_of(recording, station_with(tmp_path, "noise_threshold = 0", "events"))
     wanted = 24 / HOURS * (MANY + 0.5)
     copy = tmp_path / "copy.toml"
     code, text = calibrate(STATION, recording, "--noise", "--per-day", str(wanted), "--json", "-o", copy)
@@ -62,7 +62,7 @@ def test_the_proposal_keeps_the_limit_at_the_station(recording: Path, tmp_path: 
         assert point["events"] == sum(p < point["noise_threshold"] for p in everything)
     assert proposal["hours"] == pytest.approx(HOURS, abs=0.02)
     limit, kept = proposal["chosen"]["noise_threshold"], proposal["chosen"]["events"]
-    assert 0 < limit < 0.1
+    assert 0 < limit < 0.05
     larger = THRESHOLDS[THRESHOLDS.index(limit) - 1]
     assert sum(p < larger for p in everything) <= MANY  # by the answers of the first run it would do
     assert kept <= MANY < len(events_of(recording, station_with(tmp_path, f"noise_threshold = {larger}", "events")))
@@ -75,7 +75,7 @@ def test_the_proposal_keeps_the_limit_at_the_station(recording: Path, tmp_path: 
     assert json.loads(again) == proposal  # what the file has now does not hide events from the count
 
 
-@pytest.mark.parametrize(("kind", "default"), [("onset", 0.1), ("sta-lta", 0.0)])
+@pytest.mark.parametrize(("kind", "default"), [("onset", 0.05), ("sta-lta", 0.0)])
 def test_no_value_less_strict_than_the_default_is_proposed(
     kind: TriggerKind, default: float, recording: Path, tmp_path: Path
 ) -> None:
@@ -85,7 +85,7 @@ def test_no_value_less_strict_than_the_default_is_proposed(
     assert code == 0, text
     assert load_config(station).events.noise_threshold == default == EventsConfig().noise_limit(kind)
     assert f"[events]\nnoise_threshold = {default:g}\n" in text
-    assert ("0.1 is the default; a less strict value is never proposed" in text) == (kind == "onset")
+    assert ("0.05 is the default; a less strict value is never proposed" in text) == (kind == "onset")
     shown = [float(line.split()[0]) for line in text.splitlines() if len(line.split()) == 3 and line[0] == " "]
     assert shown[0] == 0.0 and shown[-3:] == [0.005, 0.002, 0.001]
 

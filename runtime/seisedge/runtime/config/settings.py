@@ -45,7 +45,7 @@ BUNDLED = "bundled"
 # Default of events.min_event_separation_s: the classic trigger also fires at the S wave of the same event.
 SEPARATION_S: dict[TriggerKind, float] = {"onset": 2.0, "sta-lta": 5.0}
 # Default of events.noise_threshold. By training data: docs/detection.md, "The noise threshold".
-NOISE_THRESHOLD: dict[TriggerKind, float] = {"onset": 0.1, "sta-lta": 0.0}
+NOISE_THRESHOLD: dict[TriggerKind, float] = {"onset": 0.05, "sta-lta": 0.0}
 
 
 class ChannelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

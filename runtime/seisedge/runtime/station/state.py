@@ -21,7 +21,7 @@ from seisedge.runtime.timeline.timeline import TimelineState
 
 # Of both structs, and of the computations that they continue: filters, triggers, and the rules that judge events. A run
 # of `seisedge archive` is continued only with the version that began it.
-STATE_VERSION = 7
+STATE_VERSION = 8
 
 
 class FrontState(msgspec.Struct, frozen=True):

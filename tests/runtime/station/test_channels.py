@@ -29,8 +29,9 @@ from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.loop import Loop
 from seisedge.runtime.sinks import Sink
-from seisedge.runtime.station.channels import MAX_RATES, Channels, Scale
+from seisedge.runtime.station.channels import MAX_RATES, Channels
 from seisedge.runtime.station.draft import Draft
+from seisedge.runtime.station.scale import Scale
 from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.station.station import Station
 

@@ -14,7 +14,7 @@ from seisedge.cli import main
 from seisedge.runtime.clock import iso_from_ns
 from seisedge.runtime.config import load_config
 from seisedge.runtime.demo import CATALOGUE, RECORDING, STATIONS
-from seisedge.runtime.station.channels import NOMINAL_COUNTS_PER_M_S
+from seisedge.runtime.station.scale import NOMINAL_COUNTS_PER_M_S
 from seisedge.train.correction.fit import GRID, centre, fit_correction
 from seisedge.train.correction.stationfile import with_values, write_values
 from seisedge.train.dataset.catalogue import events_from

@@ -32,7 +32,7 @@ from seisedge.runtime.config import (
 from seisedge.runtime.errors import SeisedgeError
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.sources import LinkState, Source, open_source
-from seisedge.runtime.station.channels import Scale
+from seisedge.runtime.station.scale import Scale
 from seisedge.runtime.station.sensors import Sensors
 from seisedge.runtime.urls import shown_url
 

@@ -20,7 +20,8 @@ from seisedge.runtime.records.channelcode import COMPONENTS, SECOND, quantity_of
 from seisedge.runtime.records.orientation import WeightsByTime
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import ChannelEpoch, StationXml
-from seisedge.runtime.station.channels import Channels, Scale, metadata_of
+from seisedge.runtime.station.channels import Channels, metadata_of
+from seisedge.runtime.station.scale import Scale
 from seisedge.runtime.timeline.masks import runs
 from seisedge.runtime.timeline.timeline import RatiosByTime
 

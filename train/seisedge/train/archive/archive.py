@@ -26,7 +26,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.files import MIB
 from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.channelcode import is_accelerometer
-from seisedge.runtime.station.channels import NOMINAL_COUNTS_PER_M_S2
+from seisedge.runtime.station.scale import NOMINAL_COUNTS_PER_M_S2
 from seisedge.runtime.text import shortened
 from seisedge.runtime.timeline.resample import MAX_RATE_IN_HZ, reaches_band
 from seisedge.train.archive.gains import UNKNOWN_GAIN

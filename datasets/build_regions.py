@@ -34,6 +34,7 @@ SHORTEST_NOISE_S = 8.0
 COLOCATED = {"CI.GR2": 17.6, "BK.TRAY": 49.0, "BK.TCAS": 53.8, "AK.BPAW": 144.4}
 LONGEST_BEFORE_S = 45.0  # before the onset, kept
 LONGEST_AFTER_S = 60.0
+DOUBLED = ("alpine_00344",)  # has the samples of alpine_00350, which has picks: one earthquake under two event ids
 COLUMNS = [
     "trace_name", "trace_start_time", "trace_sampling_rate_hz", "trace_npts", "trace_channel",
     "station_network_code", "station_code", "station_location_code", "trace_component_order", "trace_true_components",
@@ -194,6 +195,8 @@ def main() -> None:
     targets = {True: Target(args.out / "regions", COLUMNS), False: Target(args.unshipped, COLUMNS)}
     with h5py.File(args.source / "more" / "waveforms.hdf5") as archive:
         for row in rows:
+            if row["trace_name"] in DOUBLED:
+                continue
             shipped = row["subset"] != "alpine" or row["station_network_code"] == SHIPPED_NETWORK
             if not shipped:
                 row["subset"] = "alpine_temporary"

@@ -95,8 +95,8 @@ def test_the_rates_of_a_data_set_are_those_of_both_modes(tmp_path: Path, monkeyp
     ]
     assert both[0].labels == {"tectonic": 4}
     below = both[0].below
-    assert list(below) == ["0.1", "0.05", "0.02", "0.005", "0.001"]
-    assert list(below.values()) == [4, 4, 4, 4, 0]
+    assert list(below) == ["0.05", "0.02", "0.005", "0.001"]
+    assert list(below.values()) == [4, 4, 4, 0]
     assert both[0].hours == pytest.approx(390 / HOUR_S, abs=0.001)
 
 

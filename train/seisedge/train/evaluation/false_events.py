@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from seisedge.runtime.card import ModelCard
 from seisedge.runtime.clock import NS_PER_S
-from seisedge.runtime.config import Mode, ModelsConfig, StationConfig
+from seisedge.runtime.config import EventsConfig, Mode, ModelsConfig, StationConfig
 from seisedge.runtime.engines._base import Array, Engine
 from seisedge.runtime.event import Event
 from seisedge.runtime.inference.estimate import probability_of_noise
@@ -36,7 +36,8 @@ from seisedge.train.evaluation.subject import Subject
 
 KEPT, RETRACTED, OPENED = "events kept per hour", "events retracted per hour", "events opened per hour"
 MODES: tuple[Mode, ...] = ("triggered", "continuous")
-NOISE_THRESHOLDS = (0.1, 0.05, 0.02, 0.005, 0.001)  # the default, with which the station is run, and below
+# The default, with which the station is run, and below
+NOISE_THRESHOLDS = (EventsConfig().noise_limit("onset"), 0.02, 0.005, 0.001)
 PACKETS_A_STEP = 100  # of a recording, between two steps of the station
 
 

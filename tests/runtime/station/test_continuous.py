@@ -312,7 +312,7 @@ def test_a_channel_below_the_band_has_the_classic_trigger_and_no_lines(caplog: p
 
 
 @pytest.mark.parametrize(("kind", "rate_hz", "threshold", "warned"), [
-    ("onset", 20.0, 0.05, True), (None, 20.0, 0.05, True), ("onset", 100.0, 0.05, False),
+    ("onset", 20.0, 0.05, True), (None, 20.0, 0.05, True), (None, 100.0, 0.05, False), ("onset", 100.0, 0.05, False),
     ("sta-lta", 20.0, 0.05, False), (None, 20.0, None, False), (None, 20.0, 0.0, False), (None, 20.0, 1.0, False),
 ])  # fmt: skip
 def test_a_threshold_for_the_type_model_alone_is_logged_once(
@@ -324,8 +324,17 @@ def test_a_threshold_for_the_type_model_alone_is_logged_once(
     for p in packets_of({"HHZ": burst(20, [], rate_hz)}, rate_hz=rate_hz):
         station.add(p)
         station.start_anew()
-    text = "events.noise_threshold (0.05) is compared with the probability of noise of the event-type model alone"
+    text = "events have no type, so events.noise_threshold (0.05) has no effect"  # the model needs a band up to 15 Hz
     assert caplog.text.count(text) == caplog.text.count("noise_threshold") == warned
+
+
+def test_a_threshold_of_a_station_without_a_detector_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    config = StationConfig(events=EventsConfig(noise_threshold=0.05))
+    station = Station("XX.STA", config, fake_models(_by_signal), "triggered")
+    for p in packets_of({"HHZ": burst(20, [])}):
+        station.add(p)
+    text = "events.noise_threshold (0.05) is compared with the probability of noise of the event-type model alone"
+    assert caplog.text.count(text) == caplog.text.count("noise_threshold") == 1
 
 
 def test_one_component_is_enough() -> None:

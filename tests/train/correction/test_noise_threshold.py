@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import obspy
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +15,7 @@ from seisedge.cli import main
 from seisedge.runtime.config import EventsConfig, TriggerKind, load_config
 from seisedge.runtime.demo import STATIONS
 from seisedge.runtime.demo.made_day import write_day
+from seisedge.runtime.inference.infer import model_path
 from seisedge.train.correction.noise_threshold import THRESHOLDS, poisson_limit
 
 STATION = STATIONS / "PB.B918.toml"
@@ -72,7 +75,9 @@ def test_the_proposal_keeps_the_limit_at_the_station(recording: Path, tmp_path: 
     assert len(events_of(recording, copy)) == kept
     code, again = calibrate(copy, recording, "--noise", "--per-day", str(wanted), "--json")
     assert code == 0
-    assert json.loads(again) == proposal  # what the file has now does not hide events from the count
+    assert json.loads(again) == proposal | {
+        "present": limit
+    }  # what the file has now does not hide events from the count
 
 
 @pytest.mark.parametrize(("kind", "default"), [("onset", 0.05), ("sta-lta", 0.0)])
@@ -88,6 +93,37 @@ def test_no_value_less_strict_than_the_default_is_proposed(
     assert ("0.05 is the default; a less strict value is never proposed" in text) == (kind == "onset")
     shown = [float(line.split()[0]) for line in text.splitlines() if len(line.split()) == 3 and line[0] == " "]
     assert shown[0] == 0.0 and shown[-3:] == [0.005, 0.002, 0.001]
+
+
+def test_the_present_value_is_stated(recording: Path, tmp_path: Path) -> None:
+    station = station_with(tmp_path, "noise_threshold = 0.01", "events")
+    code, text = calibrate(station, recording, "--noise", "--per-day", "1000")
+    assert code == 0, text
+    assert "the station file has 0.01 now" in text
+    code, text = calibrate(STATION, recording, "--noise", "--per-day", "1000")
+    assert "the station file has" not in text
+
+
+def test_a_station_whose_events_have_no_type_is_refused(recording: Path, tmp_path: Path) -> None:
+    """At 20 Hz STA/LTA opens the events, and the model cannot answer: they would count as none."""
+    stream = obspy.read(str(recording))
+    for trace in stream:
+        trace.data = trace.data[::5].astype(np.int32)
+        trace.stats.sampling_rate = 20.0
+    slow = tmp_path / "slow.mseed"
+    stream.write(str(slow), format="MSEED", encoding="STEIM2")
+    code, text = calibrate(STATION, slow, "--noise")
+    assert code == 2
+    assert "none has a type" in text and "noise_threshold has no effect" in text
+
+
+def test_the_default_is_that_of_what_opens_the_events(recording: Path, tmp_path: Path) -> None:
+    """Without a detector STA/LTA opens them, whose default is 0."""
+    station = station_with(tmp_path, 'onset = "none"', "models")
+    code, text = calibrate(station, recording, "--noise", "--per-day", "1000", "--json")
+    assert code == 0, text
+    proposal = json.loads(text)
+    assert proposal["default"] == proposal["chosen"]["noise_threshold"] == 0.0
 
 
 def test_the_upper_limit_of_a_rate() -> None:
@@ -108,7 +144,16 @@ def test_bad_input_of_a_proposal(recording: Path, tmp_path: Path) -> None:
     other = write_day(tmp_path / "other.mseed", ["PB.B921"], 0.2)
     code, text = calibrate(STATION, other, "--noise")
     assert code == 2
-    assert "0.00 h of usable samples of PB.B918" in text
+    assert "contains no record of PB.B918, only of PB.B921" in text
+    code, text = calibrate(STATION, recording, "--noise", "--per-day", "nan")
+    assert code == 2
+    assert "nan is not a finite number" in text
+    code, text = calibrate(STATION, recording, "--noise", "--picks", "picks.csv")
+    assert code == 2
+    assert "--picks belongs to --catalogue" in text
+    code, text = calibrate(STATION, recording, "--noise", "--model", model_path("magnitude"))
+    assert code == 2
+    assert "a magnitude model; --noise needs a model of event types" in text
     bare = tmp_path / "bare.toml"
     bare.write_text(STATION.read_text() + '\n[models]\nevent_type = "none"\n')
     code, text = calibrate(bare, recording, "--noise")

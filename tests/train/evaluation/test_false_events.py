@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,7 @@ from seisedge.train.evaluation.false_events import (
     SubjectEngine,
     add_rates,
     count_events,
+    kept_with,
 )
 from seisedge.train.evaluation.figure import Figures
 from seisedge.train.evaluation.noise_packets import File, recordings_in
@@ -55,6 +57,17 @@ def test_events_of_noise_are_opened_retracted_or_kept(first_s: float, counts: tu
     found = count_events(packets_of({"HHZ": burst(150.0, [40.0, 100.0])}), models, "triggered")
     assert (found.opened, found.retracted, len(found.kept)) == counts
     assert found.hours == pytest.approx(150 / HOUR_S)
+
+
+def test_an_event_without_a_type_is_kept_by_each_threshold() -> None:
+    models = Models(SubjectEngine(until(30.0)), None, fake_detector())
+    kept = count_events(packets_of({"HHZ": burst(150.0, [40.0, 100.0])}), models, "triggered").kept
+    kept[1] = msgspec.structs.replace(kept[1], event_type=None)
+    assert [kept_with(limit, kept) for limit in (0.0, 0.5, 1e-9)] == [2, 2, 1]
+    counts = [Counted(1.0, 2, 0, kept)]
+    found = add_rates(Figures(20), "noise of x", "triggered", [File(Path("a.mseed"))], counts)
+    assert found.labels == {"tectonic": 1, "unknown": 1}
+    assert found.kept == 2 and found.below["0.001"] == 1
 
 
 def noise_set(folder: Path) -> Path:

@@ -79,7 +79,7 @@ class Station:
         Raises InputError, see `check_opener`.
         """
         self._opener_kind = check_opener(config, models, mode)
-        check_prevalence(config, models)
+        check_prevalence(station_id, config, models)
         self.station_id = station_id
         self.counters = StationCounters()
         self.channels = Sensors(station_id, config, metadata, strict=strict)
@@ -486,7 +486,8 @@ class Station:
         of_models = {grid: self._timelines[grid] for grid in reached}
         opener = self._opener(self._timelines[trigger_grid])
         if opener.kind == "sta_lta" and self._config.trigger.kind != "sta-lta":
-            self._warn_of_threshold()
+            engine = self._models.event_type
+            self._warn_of_threshold(has_type=engine is not None and grid_of(engine.card) in reached)
         hop_lines = None
         if self._mode_name == "continuous" and isinstance(opener, OnsetDetector):
             hop_lines = HopLines(self.station_id, opener, self.counters)
@@ -502,12 +503,19 @@ class Station:
             hop_lines,
         )
 
-    def _warn_of_threshold(self) -> None:
-        """STA/LTA replaces the detector: warn once where `noise_threshold` then means another thing."""
+    def _warn_of_threshold(self, *, has_type: bool) -> None:
+        """STA/LTA replaces the detector: warn once that `noise_threshold` then means something else, or nothing without
+        a type.
+        """
         threshold = self._config.events.noise_threshold
         if threshold is None or not 0 < threshold < 1 or self._warned_of_threshold:
             return
         self._warned_of_threshold = True
+        if not has_type:
+            logger.warning(
+                "%s: events have no type, so events.noise_threshold (%g) has no effect", self.station_id, threshold
+            )
+            return
         logger.warning(
             "%s: STA/LTA opens the events, so events.noise_threshold (%g) is compared with the probability of noise of "
             "the event-type model alone; use a value that was chosen with STA/LTA, or remove the setting (default: %g)",
@@ -547,14 +555,14 @@ def check_opener(config: StationConfig, models: Models, mode: Mode) -> TriggerKi
     return kind
 
 
-def check_prevalence(config: StationConfig, models: Models) -> None:
+def check_prevalence(station_id: str, config: StationConfig, models: Models) -> None:
     """Raises InputError where `models.prevalence` does not name the labels of the event-type model."""
     prevalence = config.models.prevalence
     labels = models.event_type.card.labels if models.event_type is not None else []
     if prevalence and set(prevalence) != set(labels):
         expected = ", ".join(labels) or "none, because no event-type model is loaded"
         raise InputError(
-            f"models.prevalence: must have a share for each label of the event-type model ({expected}); "
+            f"{station_id}: models.prevalence: must have a share for each label of the event-type model ({expected}); "
             f"got {', '.join(prevalence)}"
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from seisedge.runtime.commands import FiniteRange
 from seisedge.runtime.commands._overwrite import overwrite_option, protect_file
 from seisedge.runtime.errors import FailedError, InputError
 
@@ -29,7 +30,7 @@ Examples:
 @click.option("--noise", is_flag=True, help="DATA hold no earthquake: propose [events] noise_threshold.")
 @click.option(
     "--per-day",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=1.0,
     show_default=True,
     help="With --noise: the false events a day that are allowed.",
@@ -76,7 +77,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     DATA are records of this station: miniSEED files, folders of them, or sds:DIR; with --catalogue also SAC. With
     --catalogue it prints the correction (log10 of amplitude) with its standard error, and the errors of the magnitudes
     when each event is corrected by the fit to all others. With --noise it prints the number of false events by
-    noise_threshold, and proposes the default of STATION or the first stricter value that keeps few enough. The
+    noise_threshold, and proposes the built-in default or the first stricter value that keeps few enough. The
     probability is that of the event type and the onset detector together, with STA/LTA that of the event type alone.
     Writes a file only with --write or -o.
     """
@@ -84,6 +85,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         raise InputError("DATA is missing; give records of this station: miniSEED or SAC files, folders or sds:DIR")
     if (catalogue is None) != noise:
         raise InputError("give either --catalogue FILE, for the magnitude correction, or --noise, for noise_threshold")
+    if noise and picks is not None:
+        raise InputError("--picks belongs to --catalogue; remove it")
     if write and out is not None:
         raise InputError("--write and -o cannot be combined; --write changes STATION, -o writes a copy")
     if out is not None:
@@ -127,6 +130,8 @@ def _noise_threshold(
         raise InputError(f"{station}: models.event_type is 'none'; give a model with --model")
     wanted = msgspec.structs.replace(config.models, magnitude="none")
     models = Models.load(wanted, (model_file,) if model_file else (), trial_windows)
+    if models.magnitude is not None:  # it can only be the file
+        raise InputError(f"--model {model_file}: a magnitude model; --noise needs a model of event types")
     proposal = proposal_from(config, data, models, per_day, metadata_of(config, station, stations))
     values = {"noise_threshold": f"{proposal.chosen.noise_threshold:g}"} if proposal.chosen else {}
     return "events", values, _document(proposal) if as_json else text_from_proposal(proposal)

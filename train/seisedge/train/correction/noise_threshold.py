@@ -9,7 +9,7 @@ The default of the station is the least strict proposal: few or no events in a d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,10 +19,11 @@ from scipy.stats import chi2  # type: ignore[import-untyped]  # scipy publishes 
 from seisedge.runtime.config import EventsConfig, StationConfig, check_metadata
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
+from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.records.stationxml import StationXml
-from seisedge.runtime.sources import open_source
+from seisedge.runtime.sources import Source, open_source
 from seisedge.train.dataset.stations import Stations
-from seisedge.train.evaluation.false_events import Counted, count_events, noise_probabilities
+from seisedge.train.evaluation.false_events import Counted, count_events, kept_with
 
 BY_LABEL = 0.0  # an event is retracted where noise is its most probable label, whatever the probability
 # In the order in which they are tried, from the default of the station on. With the onset detector each retracts what
@@ -45,10 +46,10 @@ class Point(Struct, frozen=True):
 class Proposal(Struct, frozen=True, kw_only=True):
     """Schema `seisedge.noise_threshold/1`.
 
-    default: of this kind of trigger. per_day: the wanted limit. at_most_per_day: 95 % upper limit of the rate of false
-    events with the proposal, from the number of events in these hours (Poisson). chosen: the proposal, with what a run
-    with it has kept; None where no value from the default down to 0.001 keeps the limit. curve: by the last answers of
-    a run with 0.
+    default: of what opens the events. present: of the station file; None: not set. per_day: the wanted limit.
+    at_most_per_day: 95 % upper limit of the rate of false events with the proposal, from the number of events in these
+    hours (Poisson). chosen: the proposal, with what a run with it has kept; None where no value from the default down
+    to 0.001 keeps the limit. curve: by the last answers of a run with 0.
     """
 
     schema: str = "seisedge.noise_threshold/1"
@@ -58,6 +59,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     hours: float
     opened: int
     default: float
+    present: float | None
     per_day: float
     chosen: Point | None
     at_most_per_day: float | None
@@ -70,19 +72,32 @@ def proposal_from(
     """Run the station on `data` and propose the first of THRESHOLDS, from its default on, with at most `per_day` events
     a day.
 
-    Raises InputError for data without usable samples of the station, or with less than an hour of them.
+    Raises InputError for data without usable samples of the station, or with less than an hour of them, and where no
+    event has a type.
     """
     engine, name = models.event_type, config.station_id
     if engine is None:
         raise InputError("--noise needs a model of event types")
 
+    recorded: set[str] = set()
+
+    def packets_of(source: Source) -> Iterator[Packet]:
+        for packet in source.packets():
+            if packet is not None:
+                recorded.add(packet.source_id.station_id)
+                if packet.source_id.station_id == name:
+                    yield packet
+
     def counted_with(threshold: float) -> Counted:
         events = msgspec.structs.replace(config.events, noise_threshold=threshold)
         with open_source(list(data)) as source:
-            packets = (p for p in source.packets() if p is not None and p.source_id.station_id == name)
-            return count_events(packets, models, config.mode, msgspec.structs.replace(config, events=events), metadata)
+            settings = msgspec.structs.replace(config, events=events)
+            return count_events(packets_of(source), models, config.mode, settings, metadata)
 
     counted = counted_with(BY_LABEL)
+    if recorded and name not in recorded:
+        raise InputError(f"{', '.join(data)}: contains no record of {name}, only of {', '.join(sorted(recorded))}")
+    require_types(counted, data, str(name))
     if counted.hours < LEAST_HOURS:
         raise InputError(
             f"{', '.join(data)}: contains {counted.hours:.2f} h of usable samples of {name}; --noise needs at least "
@@ -90,7 +105,10 @@ def proposal_from(
         )
     days = counted.hours / HOURS_A_DAY
     curve = [_point(threshold, counted, days) for threshold in THRESHOLDS]
-    default = EventsConfig().noise_limit(config.trigger.kind_in(config.mode, has_detector=models.onset is not None))
+    opener = config.trigger.kind_in(config.mode, has_detector=models.onset is not None)
+    if any(event.trigger.kind == "sta_lta" for event in counted.kept):
+        opener = "sta-lta"  # also in place of a detector whose band the channels do not carry
+    default = EventsConfig().noise_limit(opener)
     allowed = curve[THRESHOLDS.index(default) :]
     chosen = next((point for point in allowed if point.per_day <= per_day), None)
     while chosen is not None and chosen.noise_threshold != BY_LABEL:
@@ -108,11 +126,22 @@ def proposal_from(
         hours=round(counted.hours, 2),
         opened=counted.opened,
         default=default,
+        present=config.events.noise_threshold,
         per_day=per_day,
         chosen=chosen,
         at_most_per_day=None if chosen is None else round(poisson_limit(chosen.events) / days, 2),
         curve=curve,
     )
+
+
+def require_types(counted: Counted, data: Sequence[str], name: str) -> None:
+    """Raises InputError where there are events and none has a type."""
+    if counted.kept and all(event.event_type is None for event in counted.kept):
+        reasons = {q.reason for event in counted.kept for q in event.quality if q.code in ("band", "insufficient")}
+        raise InputError(
+            f"{', '.join(data)}: {name} has {len(counted.kept)} events and none has a type "
+            f"({'; '.join(sorted(reasons)) or 'no answer'}), so that noise_threshold has no effect"
+        )
 
 
 def metadata_of(config: StationConfig, station: Path, files: Sequence[Path]) -> StationXml | None:
@@ -142,13 +171,16 @@ def text_from_proposal(proposal: Proposal) -> str:
     if p.chosen is None:
         return "\n".join([*lines, "", f"no value keeps the events at or below {p.per_day:g} a day"])
     is_default = p.chosen.noise_threshold == p.default != BY_LABEL
+    differs = p.present is not None and p.present != p.chosen.noise_threshold
     return "\n".join(
         [
             *lines,
             "",
-            f"a run with {p.chosen.noise_threshold:g} keeps {p.chosen.events} events, {p.chosen.per_day:.1f} a day; "
+            f"a run with {p.chosen.noise_threshold:g} keeps {p.chosen.events} event(s), {p.chosen.per_day:.1f} a "
+            "day; "
             f"with 95 % confidence at most {p.at_most_per_day:.1f} a day",
             *([f"{p.default:g} is the default; a less strict value is never proposed"] if is_default else []),
+            *([f"the station file has {p.present:g} now"] if differs else []),
             "earthquakes with such a probability of noise are lost too: docs/detection.md has the share",
             "",
             "[events]",
@@ -158,6 +190,5 @@ def text_from_proposal(proposal: Proposal) -> str:
 
 
 def _point(threshold: float, counted: Counted, days: float) -> Point:
-    noise = noise_probabilities(counted.kept)
-    events = len(noise) if threshold == BY_LABEL else sum(p < threshold for p in noise)
+    events = kept_with(threshold, counted.kept)
     return Point(threshold, events, round(events / days, 2))

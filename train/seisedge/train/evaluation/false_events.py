@@ -38,13 +38,14 @@ KEPT, RETRACTED, OPENED = "events kept per hour", "events retracted per hour", "
 MODES: tuple[Mode, ...] = ("triggered", "continuous")
 # The default, with which the station is run, and below
 NOISE_THRESHOLDS = (EventsConfig().noise_limit("onset"), 0.02, 0.005, 0.001)
+UNKNOWN = "unknown"  # instead of the label of an event without a type
 PACKETS_A_STEP = 100  # of a recording, between two steps of the station
 
 
 class FalseEvents(Struct, frozen=True, kw_only=True):
-    """Counts on the noise of one folder in one mode. labels: label of the last answer → events kept.
+    """Counts on the noise of one folder in one mode. labels: label of the last answer, or `UNKNOWN` → events kept.
 
-    below: probability of noise → events kept with a smaller one.
+    below: `noise_threshold` → events that it keeps, by their last answer.
     """
 
     on: str
@@ -136,9 +137,12 @@ def count_events(
     )
 
 
-def noise_probabilities(events: Iterable[Event]) -> list[float]:
-    """Of each event with a type: what `noise_threshold` is compared with at the last answer."""
-    return [probability_of_noise(event.event_type) for event in events if event.event_type is not None]
+def kept_with(threshold: float, events: Iterable[Event]) -> int:
+    """How many of `events`, which were kept with 0, `noise_threshold` keeps by their last answer. It retracts no event
+    without a type.
+    """
+    types = (event.event_type for event in events)
+    return sum(t is None or threshold == 0 or probability_of_noise(t) < threshold for t in types)
 
 
 def add_rates(
@@ -155,8 +159,8 @@ def add_rates(
     for what, number in parts.items():
         n = np.array([number(c) for c in counts], dtype=np.float64)
         out.add(what, site, ratio_of(n, hours), on=f"{on}, {mode}")
-    types = [event.event_type for c in counts for event in c.kept if event.event_type is not None]
-    noise = noise_probabilities(event for c in counts for event in c.kept)
+    kept = [event for c in counts for event in c.kept]
+    labels = [UNKNOWN if event.event_type is None else event.event_type.label for event in kept]
     return FalseEvents(
         on=on,
         mode=mode,
@@ -164,7 +168,7 @@ def add_rates(
         hours=round(float(hours.sum()), 3),
         opened=sum(c.opened for c in counts),
         retracted=sum(c.retracted for c in counts),
-        kept=sum(len(c.kept) for c in counts),
-        labels=dict(Counter(t.label for t in types).most_common()),
-        below={f"{limit:g}": sum(p < limit for p in noise) for limit in NOISE_THRESHOLDS},
+        kept=len(kept),
+        labels=dict(Counter(labels).most_common()),
+        below={f"{limit:g}": kept_with(limit, kept) for limit in NOISE_THRESHOLDS},
     )

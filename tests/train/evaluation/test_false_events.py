@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from tests.fakes import burst, fake_detector, packets_of
 from tests.train.commands.test_evaluate import make_set
 from tests.train.dataset.sets import write_set
 from torch import Tensor
 
+from seisedge.cli import main
 from seisedge.runtime.clock import ns_from_iso
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
@@ -143,3 +146,14 @@ def test_the_bundled_model_is_counted_on_miniseed(tmp_path: Path) -> None:
     found = false_events.add_false_events(out, subject_from("event-type", torch.device("cpu")), [tmp_path / "noise"])
     assert [(f.opened, f.sites) for f in found] == [(3, 3), (3, 3)]
     assert {(f.what, f.value) for f in out.rows if f.what == OPENED} == {(OPENED, 30.0)}
+
+
+@pytest.mark.parametrize("model", ["event-type", "onset"])
+def test_a_folder_without_noise_is_refused_before_the_data_are_read(model: str, tmp_path: Path) -> None:
+    """The data, which take longest, would be refused as well."""
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "data").mkdir()
+    arguments = ["evaluate", model, "--data", str(tmp_path / "data"), "--noise", str(tmp_path / "noise")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert re.search(r"--noise .*noise: contains n", str(result.exception) + result.output)

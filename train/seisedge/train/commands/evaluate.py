@@ -117,6 +117,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
     from seisedge.train.archive.default_data import folders_or_training_data
     from seisedge.train.commands.train import device_from
     from seisedge.train.evaluation.markdown import markdown_of
+    from seisedge.train.evaluation.noise_packets import recordings_in
+    from seisedge.train.evaluation.onset import noise_files
     from seisedge.train.evaluation.plots import write_plots
     from seisedge.train.evaluation.report import evaluate
     from seisedge.train.evaluation.subject import subject_from
@@ -132,6 +134,8 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
         raise InputError(
             f"--noise applies to onset detectors and event-type models; {subject.name} is for the task '{subject.task}'"
         )
+    for folder in noise:  # before the data are read, which takes a while
+        noise_files(folder) if subject.task == "onset" else recordings_in(folder)
     shares = prevalence_from(prevalence, subject.labels) if prevalence is not None else None
     named = subject.event_hashes is not None
     folders = folders_or_training_data(data, Path(model), subject.data_sha256, leaves_out_events=named)

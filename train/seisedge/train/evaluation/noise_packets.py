@@ -75,12 +75,17 @@ class Records:
             yield from _packets_of(row, samples, rate_hz, start_ns)
 
 
+def miniseed_in(folder: Path) -> list[Path]:
+    """The miniSEED files of a folder, by their names."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in SUFFIXES)
+
+
 def recordings_in(folder: Path) -> list[Recording]:
     """The recordings of noise in a folder of miniSEED files or in a data set. Raises InputError."""
     if any(folder.glob("metadata*.csv")) or (folder / "chunks").is_file():
         chunks_of(folder)
         return _records_in(folder)
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in SUFFIXES)
+    files = miniseed_in(folder)
     if not files:
         raise InputError(
             f"--noise {folder}: contains neither a miniSEED file ({', '.join('*' + s for s in SUFFIXES)}) nor a data "

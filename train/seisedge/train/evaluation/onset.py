@@ -27,6 +27,7 @@ from seisedge.train.bootstrap import Floats
 from seisedge.train.dataset.progress import progress
 from seisedge.train.evaluation.detector_input import RememberingEngine, Stretch, onsets_in, stretches_from
 from seisedge.train.evaluation.figure import MODEL, Figures
+from seisedge.train.evaluation.noise_packets import SUFFIXES, miniseed_in
 from seisedge.train.evaluation.onsets import Detections, add_pick_errors, are_near, pick_errors, share_of, thinned
 from seisedge.train.evaluation.subject import Subject
 from seisedge.train.evaluation.unseen import NothingToEvaluate
@@ -239,16 +240,19 @@ def noise_before(archive: Archive, chosen: Sequence[int] | npt.NDArray[np.int64]
     return found
 
 
+def noise_files(folder: Path) -> list[Path]:
+    """The miniSEED files of a folder. Raises InputError where there are none."""
+    files = miniseed_in(folder)
+    if not files:
+        raise InputError(f"--noise {folder}: contains no miniSEED file ({', '.join('*' + s for s in SUFFIXES)})")
+    return files
+
+
 def noise_in(folders: Sequence[Path]) -> list[Noise]:
     """Continuous noise: each miniSEED file of the folders is a site. Raises InputError."""
     found = []
     for folder in folders:
-        files = sorted(
-            path for path in folder.iterdir() if path.is_file() and path.suffix in (".mseed", ".ms", ".seed")
-        )
-        if not files:
-            raise InputError(f"--noise {folder}: contains no miniSEED file (*.mseed, *.ms, *.seed)")
-        for path in progress(files, f"recordings of {text_from_path(folder)} read"):
+        for path in progress(noise_files(folder), f"recordings of {text_from_path(folder)} read"):
             name = text_from_path(folder)
             found += [Noise(f"noise of {name}", path.stem, stretch) for stretch in stretches_from(path)]
     return found

@@ -328,13 +328,17 @@ def test_a_threshold_for_the_type_model_alone_is_logged_once(
     assert caplog.text.count(text) == caplog.text.count("noise_threshold") == warned
 
 
-def test_a_threshold_of_a_station_without_a_detector_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_threshold_for_the_type_model_alone_is_logged(replaced: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the channels carry the band of the type model only; not at a station that has no detector anyway."""
+    slow = RuleEngine(card(band_hz=(1.0, 7.0)), _by_signal)
+    models = Models(slow, None, fake_detector() if replaced else None)
     config = StationConfig(events=EventsConfig(noise_threshold=0.05))
-    station = Station("XX.STA", config, fake_models(_by_signal), "triggered")
-    for p in packets_of({"HHZ": burst(20, [])}):
+    station = Station("XX.STA", config, models, "triggered")
+    for p in packets_of({"HHZ": burst(20, [], 20.0)}, rate_hz=20.0):
         station.add(p)
     text = "events.noise_threshold (0.05) is compared with the probability of noise of the event-type model alone"
-    assert caplog.text.count(text) == caplog.text.count("noise_threshold") == 1
+    assert caplog.text.count(text) == caplog.text.count("noise_threshold") == replaced
 
 
 def test_one_component_is_enough() -> None:

@@ -485,7 +485,7 @@ class Station:
         self._set_weights()
         of_models = {grid: self._timelines[grid] for grid in reached}
         opener = self._opener(self._timelines[trigger_grid])
-        if opener.kind == "sta_lta" and self._config.trigger.kind != "sta-lta":
+        if opener.kind == "sta_lta" and self._opener_kind == "onset":
             engine = self._models.event_type
             self._warn_of_threshold(has_type=engine is not None and grid_of(engine.card) in reached)
         hop_lines = None

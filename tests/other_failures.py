@@ -47,6 +47,11 @@ OTHER = (  # failure, required outcome, tests
         ["test_kill_9_leaves_each_event_one_snippet"],
     ),
     (
+        "a stop before the records after an event have arrived",
+        "the records so far are written, and the next run adds the others; without a state folder the reason",
+        ["test_a_stop_before_all_records_have_arrived", "test_a_second_stop_keeps_what_the_first_wrote"],
+    ),
+    (
         "a full disk, an unusable folder or a fault of the program while snippets and an archive are written",
         "no event line changes; reported in `/healthz`; what can still be written is written later, else the reason",
         [

@@ -52,14 +52,16 @@ def configs_of(folder: Path, archive: bool = True, **settings: Any) -> dict[str,
 
 
 class Kept(Sink):
-    """The events, without what depends on the run."""
+    """The events, without what depends on the run. seen: is called with each."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Callable[[Event], None] = lambda event: None) -> None:
         self.events: list[Event] = []
+        self._seen = seen
 
     def write(self, line: Event | Hop) -> None:
         assert isinstance(line, Event)
         self.events.append(line)
+        self._seen(line)
 
     @property
     def finals(self) -> list[Event]:
@@ -88,9 +90,10 @@ def run(
     journal: BaseJournal | None = None,
     idle_exit_s: float | None = None,
     prepare: Callable[[Recorder], None] = lambda recorder: None,
+    stop: Callable[[Event], bool] = lambda event: False,
     within_s: float = 30.0,
 ) -> Done:
-    """A run to the end of its source. prepare: is called before the first packet."""
+    """A run to the end of its source. prepare: is called before the first packet. stop: whether an event ends it."""
     journal = journal or MemoryJournal()
     recorder = Recorder(configs, journal.resume)
     journal.held_from = recorder.held_from
@@ -99,10 +102,11 @@ def run(
     for drain in drains:
         drain.start()
     recorder.start()
-    kept = Kept()
+    kept = Kept(lambda event: loop.stop() if stop(event) else None)
+    loop = Loop(models, [kept], configs, journal=journal, recorder=recorder)
     try:
         with source:
-            Loop(models, [kept], configs, journal=journal, recorder=recorder).run(source, idle_exit_s=idle_exit_s)
+            loop.run(source, idle_exit_s=idle_exit_s)
     finally:
         waiting = sum(drain.close(within_s) for drain in drains)
         recorder.close()

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from seisedge.runtime.errors import InputError
 from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal.journal import Journal
+from seisedge.runtime.journal.memory import MemoryJournal
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.loop import Loop
@@ -98,6 +100,49 @@ def test_a_full_disk_until_the_next_run(
     assert held == [set(), {event.id for event in first.kept.finals}]
     found = {event_id: records_in(path) for event_id, path in snippets_in(tmp_path).items()}
     assert {key: sorted(one) for key, one in found.items()} == {key: sorted(one) for key, one in expected[1].items()}
+    assert not list((tmp_path / "snippets").rglob("*.txt"))
+
+
+@pytest.mark.parametrize(("state", "archive"), [(True, True), (True, False), (False, False)])
+def test_a_stop_before_all_records_have_arrived(
+    part: Path,
+    tmp_path: Path,
+    models: Models,
+    expected: tuple[Kept, dict[str, list[bytes]]],
+    state: bool,
+    archive: bool,
+) -> None:
+    """The next run adds the records to the file; without a state folder there is none, and the file has a reason."""
+    configs = configs_of(tmp_path, archive)
+    recorders: list[Recorder] = []
+    lacking: list[str] = []  # events that are final before all their records have arrived
+
+    def stops(event: Event) -> bool:
+        lacking.extend(event_id for (event_id, _), one in recorders[0]._captures.items() if not one.complete.is_set())
+        return bool(lacking)
+
+    with Digitizer(part, speed=0) as digitizer:
+        url = f"{digitizer.url}/PB_B918?from=earliest"
+
+        def once(stop: Callable[[Event], bool]) -> Done:
+            journal = Journal(tmp_path / "state", url) if state else MemoryJournal()
+            source = open_source(
+                url, until_end=True, connect_timeout_s=20, resume=journal.resume, resume_ns=journal.resume_ns
+            )
+            return run(source, configs, models, journal=journal, prepare=recorders.append, stop=stop)
+
+        first = once(stops)
+        (path,) = (tmp_path / "snippets").rglob(f"{lacking[0]}.mseed")
+        assert set(records_in(path)) < set(expected[1][lacking[0]])
+        assert first.waiting == int(state) and path.with_suffix(".json").exists() != state
+        if not state:
+            reason = path.with_suffix(".txt").read_text(encoding="utf-8")
+            assert reason.endswith("are missing: they had not arrived when this was written\n")
+            return
+        second = once(lambda event: False)
+    assert second.waiting == 0 and first.kept.contents + second.kept.contents == expected[0].contents
+    found = {event_id: sorted(records_in(path)) for event_id, path in snippets_in(tmp_path).items()}
+    assert found == {key: sorted(one) for key, one in expected[1].items()}
     assert not list((tmp_path / "snippets").rglob("*.txt"))
 
 
@@ -241,7 +286,7 @@ def test_a_damaged_event_file_is_replaced(part: Path, tmp_path: Path, models: Mo
     records = records_in(path.with_name(f"{event.id}.mseed"))
     path.write_bytes(b'{"revision": 9')
     again = Recorder(configs, [STATION])
-    again.finish(ended=True)
+    again.finish(ended=True, continued=False)
     settings = configs[STATION].snippets
     assert settings is not None
     written = sink.SnippetSink(tmp_path / "snippets", {STATION: settings}, again)
@@ -251,6 +296,22 @@ def test_a_damaged_event_file_is_replaced(part: Path, tmp_path: Path, models: Mo
     before = path.stat().st_ino
     written.write(event)
     assert path.stat().st_ino == before and written.counters.written == 1 and not again._captures
+
+
+def test_a_second_stop_keeps_what_the_first_wrote(part: Path, tmp_path: Path, models: Models) -> None:
+    """Nothing has been sent again when it comes."""
+    configs = configs_of(tmp_path, archive=False)
+    event = run(open_source([part]), configs, models).kept.finals[0]
+    path = next((tmp_path / "snippets").rglob(f"{event.id}.mseed"))
+    records = records_in(path)
+    path.with_suffix(".json").unlink()
+    settings = configs[STATION].snippets
+    assert settings is not None
+    again = sink.SnippetSink(tmp_path / "snippets", {STATION: settings}, Recorder(configs, [STATION]))
+    again.give_up()
+    with pytest.raises(OSError, match="the next run adds them"):
+        again.write(event)
+    assert records_in(path) == records and not path.with_suffix(".json").exists()
 
 
 def test_one_folder_with_two_limits(tmp_path: Path) -> None:

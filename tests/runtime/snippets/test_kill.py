@@ -57,14 +57,18 @@ def _run(station: Path, url: str, folder: Path, within_s: float, kill: tuple[int
         sys.executable, *start, "run", str(station), "--source", url, "--until-end",
         "--state", str(folder / "state"), "--events", str(folder / "events.jsonl"),
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        _, errors = process.communicate(timeout=within_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return False
-    assert process.returncode == 0 or (kill is not None and process.returncode == -signal.SIGKILL), errors.decode()
+    log = folder / "log"
+    with log.open("ab") as output:
+        output.write(f"--- killed: {kill}\n".encode())
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return False
+    killed = kill is not None and process.returncode == -signal.SIGKILL
+    assert process.returncode == 0 or killed, log.read_text(encoding="utf-8")
     return process.returncode == 0
 
 
@@ -115,10 +119,17 @@ def _check(folder: Path, finals: dict[str, dict[str, object]], expected: dict[st
             assert files[f"{event_id}.txt"].read_text(encoding="utf-8").count("\n") == 1
             reasons += 1
         else:
-            assert sorted(records_in(files[name])) == sorted(expected[name]), name
+            lacking = [record for record in expected[name] if record not in records_in(files[name])]
+            assert not lacking and len(records_in(files[name])) == len(expected[name]), _told(folder, name, lacking)
     names = {name for name in files if not name.startswith(".")}  # which is the rest of a killed write
     assert names <= {f"{event_id}{end}" for event_id in finals for end in (".mseed", ".json", ".txt")}
     return reasons
+
+
+def _told(folder: Path, name: str, lacking: list[bytes]) -> str:
+    """What a snippet lacks, and the log of all runs."""
+    headers = [record[:20].decode("latin-1") for record in lacking]
+    return f"{name}: lacks {headers}\n{(folder / 'log').read_text(encoding='utf-8')}"
 
 
 def test_kill_9_leaves_each_event_one_snippet(tmp_path: Path) -> None:

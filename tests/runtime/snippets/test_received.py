@@ -107,5 +107,27 @@ def test_how_far_back_a_later_run_reads(archive: bool) -> None:
     assert given.held_from("XX.STA", _at(100)) == _at(60 if archive else 80)
 
 
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_channel_that_has_not_sent_anything_yet_is_waited_for(resumed: bool) -> None:
+    """In a run that resumed within the span of an event; in another one all channels have sent something before."""
+    given = Recorder({"XX.STA": StationConfig(snippets=SnippetsConfig(folder="/nowhere/s", before_s=20.0))}, ["XX.STA"])
+
+    def take(start_s: float, channel: str, length_s: float = 4.0) -> None:
+        given.take(packet(np.zeros(round(100 * length_s), dtype=np.int32), start_s, channel), channel.encode())
+
+    begin_s = 60.0 if resumed else 16.0
+    take(begin_s, "HHN", 75.0 - begin_s)
+    take(begin_s, "HHE", 76.0 - begin_s)
+    given.note(_final())
+    (capture,) = given._captures.values()
+    assert capture.complete.is_set() != resumed  # its window and 5 s more have arrived
+    take(72.0, "HHZ")
+    assert len(capture.entries) == (3 if resumed else 2)
+    for k in range(11):  # up to 60 s after the first record
+        for channel in ("HHN", "HHE", "HHZ"):
+            take(76.0 + 4.0 * k, channel)
+        assert not resumed or capture.complete.is_set() == (k == 10)
+
+
 def _final() -> Event:
     return msgspec.structs.replace(event(2), status="final", id="XX.STA-20200913T122719.800")

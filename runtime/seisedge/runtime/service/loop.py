@@ -215,7 +215,8 @@ class Loop:
 
     def _end(self, source: Source) -> Iterator[None]:
         """Close the events, unless a later run resumes them, and store everything; pauses after each station."""
-        if not (self._stopped and self._journal.durable):
+        continued = self._stopped and self._journal.durable
+        if not continued:
             for station in self.report.stations.values():
                 drafts = self._drafts(station, station.finish(), source)
                 self._emit_all(drafts, None, source, monotonic_ns())
@@ -223,7 +224,7 @@ class Loop:
                 yield
         self._journal.flush()
         if self._recorder is not None:
-            self._recorder.finish(ended=not self._stopped)
+            self._recorder.finish(ended=not self._stopped, continued=continued)
 
     def _station(self, key: str, *, strict: bool) -> Station | None:
         station = self.report.stations.get(key)

@@ -28,7 +28,7 @@ from seisedge.runtime.paths import text_from_path
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.snippets.archive import Archive
-from seisedge.runtime.snippets.received import Capture, Entry, Ring, entry_from_packet
+from seisedge.runtime.snippets.received import WAIT_S, Capture, Entry, Ring, entry_from_packet
 from seisedge.runtime.snippets.retention import Limits, Retention, free_bytes
 from seisedge.runtime.snippets.sink import SnippetCounters, SnippetSink
 from seisedge.runtime.threads import Worker, start_worker
@@ -71,7 +71,7 @@ class Recorder:
         self._open: dict[str, list[Capture]] = {}  # by station, until they are complete
         self._began_s: float | None = None  # first packet, on the monotonic clock
         self._wake = threading.Event()
-        self._ended = False  # the data have ended
+        self._ended = self._continued = False  # the data have ended; a later run reads on
         self._closing = False
         self._worker: Worker | None = None
         self.retention = Retention(_limits(configs))
@@ -166,7 +166,7 @@ class Recorder:
             for capture in list(self._open.get(key, ())):
                 if entry.overlaps(capture.from_ns, capture.to_ns):
                     self._hold(capture, [entry])
-                if ring.reaches(capture.to_ns):
+                if self._has_all(capture, ring):
                     self._complete(capture)
 
     def note(self, event: Event, *, wait: bool = False) -> None:
@@ -193,14 +193,13 @@ class Recorder:
             if len(self._captures) < MAX_CAPTURES:  # else as for an event of an earlier run, when the disk works again
                 self._begin(event, resumed=False)
 
-    def finish(self, *, ended: bool) -> None:
-        """No more packets come. ended: the data have ended; else the run was stopped, and a later one continues."""
+    def finish(self, *, ended: bool, continued: bool) -> None:
+        """No more packets come. ended: the data have ended. continued: a later run reads on, and events wait for it."""
         with self._lock:
-            self._ended = ended
-            for waiting in list(self._open.values()):
-                for capture in list(waiting):
-                    if ended or not capture.resumed:
-                        self._complete(capture)
+            self._ended, self._continued = ended, continued
+            if ended:
+                for capture in [one for waiting in self._open.values() for one in waiting]:
+                    self._complete(capture)
 
     def held_from(self, station_id: str, needed_ns: int) -> int:
         """The time from which a later run must read again, given the oldest sample that its events need."""
@@ -227,8 +226,14 @@ class Recorder:
         since_s = capture.began_s if not capture.resumed else self._began_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
+    def is_left(self, capture: Capture) -> bool:
+        """True if the run has ended, and a later one receives the records that a capture lacks."""
+        return not capture.complete.is_set() and (capture.resumed or self._continued)
+
     def doubtful_until_ns(self, capture: Capture) -> int | None:
         """Records before this time may be missing in a capture; None if it has all that were received."""
+        if not capture.complete.is_set():
+            return capture.to_ns
         with self._lock:
             ring = self._rings[capture.station_id]
             doubts = [ring.reached_ns(capture.from_ns)] if capture.left_out else []
@@ -343,9 +348,20 @@ class Recorder:
         capture.gone_ns = ring.gone_ns if ring.gone_ns is not None and ring.gone_ns > from_ns else None
         self._open.setdefault(event.station, []).append(capture)
         self._hold(capture, ring.within(from_ns, to_ns))
-        if self._ended or event.status == "new" or ring.reaches(to_ns):
+        if self._ended or event.status == "new" or self._has_all(capture, ring):
             self._complete(capture)
         return capture
+
+    def _has_all(self, capture: Capture, ring: Ring) -> bool:
+        """True if no channel has records of a capture to come.
+
+        A channel is known from its first record in this run. A run that resumed within the span of a capture therefore
+        reads on until a record of each channel must have arrived.
+        """
+        first_ns, until_ns = ring.first_ns, capture.to_ns
+        if first_ns is not None and first_ns > capture.from_ns and self.is_resumed(capture):
+            until_ns = max(until_ns, first_ns + ns_from_s(WAIT_S))
+        return ring.reaches(until_ns)
 
     def _hold(self, capture: Capture, entries: Sequence[Entry]) -> None:
         for entry in entries:

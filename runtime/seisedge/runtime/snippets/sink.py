@@ -16,7 +16,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import msgspec
 
@@ -59,6 +59,7 @@ class Captures(Protocol):
 
     def capture_of(self, event: Event) -> Capture: ...
     def waited_s(self, capture: Capture) -> float: ...
+    def is_left(self, capture: Capture) -> bool: ...
     def doubtful_until_ns(self, capture: Capture) -> int | None: ...
     def archive_folder(self, station_id: str) -> Path | None: ...
     def await_archive(self, capture: Capture) -> None: ...
@@ -117,7 +118,8 @@ class SnippetSink(Sink):
         if event.status == "new" and capture.resumed:  # its records may yet be sent again, for the final revision
             self._captures.release(event)
             return
-        self._await(capture)
+        if not self._await(capture):
+            self._leave(capture, with_suffix(path, RECORDS), mode)
         entries, reason = self._gather(capture, with_suffix(path, RECORDS))
         self._put(with_suffix(path, RECORDS), b"".join(records_of(entries)), mode)
         self._put(with_suffix(path, REASON), reason.encode(), mode)
@@ -129,28 +131,31 @@ class SnippetSink(Sink):
         if reason:
             logger.warning("%s: snippet of %s: %s", event.station, event.id, reason.strip())
 
-    def _await(self, capture: Capture) -> None:
-        """Wait until no more records are expected. Raises OSError if the run ends before the source sends them."""
+    def _await(self, capture: Capture) -> bool:
+        """Wait until no more records are expected; False if the run ends before and leaves them to a later one."""
         while not capture.complete.wait(LOOK_S):
             if self._ending.is_set():
-                if capture.resumed:
-                    raise OSError("the run ended before the source sent the records of an earlier run's event again")
-                return
+                return not self._captures.is_left(capture)
             if self._captures.waited_s(capture) > WAIT_S + self._settings[capture.station_id].after_s:
-                return
+                break
+        return True
+
+    def _leave(self, capture: Capture, path: Path, mode: int) -> NoReturn:
+        """Write the records so far, to which a later run adds the others. Always raises OSError."""
+        self._put(path, b"".join(records_of([*capture.entries, *_entries_in(path)])), mode)
+        raise OSError("the run ended before all records of an event had arrived; the next run adds them")
 
     def _gather(self, capture: Capture, path: Path) -> tuple[list[Entry], str]:
         """The records of an event, and why some are missing; '' if none is known to be."""
-        entries = list(capture.entries)
-        doubtful_ns = self._captures.doubtful_until_ns(capture)
+        doubtful_ns = self._captures.doubtful_until_ns(capture)  # before the entries, of which there may be more soon
+        late, entries = not capture.complete.is_set(), list(capture.entries)
         if doubtful_ns is None:
             return entries, "" if entries else "no record of this time was received\n"
         archive = self._captures.archive_folder(capture.station_id)
         if archive is not None:
             self._captures.await_archive(capture)
             entries += entries_between(archive, capture.station_id, capture.from_ns, capture.to_ns)
-        if path.exists():
-            entries += entries_of(path)
+        entries += _entries_in(path)
         hole = _hole(entries, capture.from_ns, doubtful_ns)
         if hole is None:
             return entries, ""
@@ -159,6 +164,8 @@ class SnippetSink(Sink):
             cause = "too many records waited for a file to be written"
         elif capture.gone_ns is not None:
             cause = "more records arrived than are kept in memory"
+        elif late:
+            cause = "they had not arrived when this was written"
         also = "" if archive is None else "; the archive does not have them"
         return entries, f"records from {iso_from_ns(hole[0])} to {iso_from_ns(hole[1])} are missing: {cause}{also}\n"
 
@@ -170,6 +177,11 @@ class SnippetSink(Sink):
         with self._captures.retention.room(self._folder, len(data)):
             make_folder(path.parent, mode)
             write_atomically(path, data, mode)
+
+
+def _entries_in(path: Path) -> list[Entry]:
+    """The records that are already in a file; none without one. Raises OSError."""
+    return list(entries_of(path)) if path.exists() else []
 
 
 def _line(event: Event) -> bytes:

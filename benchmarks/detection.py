@@ -72,6 +72,7 @@ from seisedge.train.evaluation.onsets import (
 OBSPY_RATIOS = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0, 11.0)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # of another detector's onsets, below its thresholds
 SNR_EDGES = (0.0, 2.0, 4.0, 8.0, math.inf)
+RATE_HZ = 40.0  # of the bundled onset detector
 SEARCH_S = 30.0  # of data before an arrival, for its signal-to-noise ratio
 NOISE_THRESHOLDS = (0.0, 0.4, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.02)  # defaults: 0.05 with the onset detector, else 0
 LISTS = ("catalogue", "automatic")
@@ -316,9 +317,9 @@ def add_swarm_snr(figures: Figures, recordings: Sequence[Recording], opened: dic
 
 def held_out(folder: Path) -> list[PickedRecord]:
     """The held-out records of `datasets/` with a visible P. Not those of subset ridgecrest: they are cut from the
-    recording that the onset detector was trained on.
+    recording that the onset detector was trained on; and not those at 20 Hz, at which a station opens with STA/LTA.
     """
-    rows = [r for r in records_of(folder) if r.split == "test" and r.subset != "ridgecrest"]
+    rows = [r for r in records_of(folder) if r.split == "test" and r.subset != "ridgecrest" and r.rate_hz >= RATE_HZ]
     return [r for r in rows if r.times_s("P") and r.kind in ("tectonic", "blast")]
 
 

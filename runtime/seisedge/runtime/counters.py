@@ -19,6 +19,7 @@ class StationCounters:
     triggers: int = 0
     retriggers: int = 0  # belonged to an event that was already open
     events: int = 0
+    retracted_events: int = 0  # of these: classified as noise by a later answer
     noise_answers: int = 0
     noise_events: int = 0  # classified as noise up to the last answer: never emitted
     spike_triggers: int = 0  # caused by bad samples alone: no event was opened

@@ -22,6 +22,7 @@ from seisedge.runtime.config import EventsConfig, ModelsConfig, StationConfig
 from seisedge.runtime.errors import InputError
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.records.packet import Packet
+from seisedge.runtime.station.run_report import RunReport
 from seisedge.runtime.station.triggered import TriggeredState
 
 
@@ -285,6 +286,8 @@ def test_a_retracted_event_is_not_answered_again(monkeypatch: pytest.MonkeyPatch
     assert made.story() == [("new", 3.0), ("retracted", 10.0)]
     assert [event.revision for event in made.events] == [0, 1]
     assert (made.station.counters.noise_answers, made.station.counters.noise_events) == (1, 0)
+    assert (made.station.counters.events, made.station.counters.retracted_events) == (1, 1)
+    assert RunReport({"XX.STA": made.station}).events_text == "1 events (1 of them retracted)"
 
 
 def test_noise_that_becomes_an_event_and_noise_again_is_retracted_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,7 +223,7 @@ def _summary(report: RunReport, source: Source, journal: BaseJournal, models: Mo
     counters, stations = source.counters, report.stations.values()
     console.say(
         f"{report.stream_s / 60:.1f} min of data from {len(report.stations)} station(s), "
-        f"{report.packets} packets: {report.triggers} triggers, {report.events} events, "
+        f"{report.packets} packets: {report.triggers} triggers, {report.events_text}, "
         f"{report.inferences} inferences in {report.wall_s:.1f} s"
     )
     problems = {

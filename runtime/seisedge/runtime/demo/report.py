@@ -140,7 +140,7 @@ def count_lines(report: RunReport) -> list[str]:
         f"{report.stream_s / 60:.1f} min of data from {iso_from_ns(first_ns)[:19]}Z in {report.wall_s:.1f} s, "
         f"{report.packets} packets",
         f"{report.triggers} triggers ({per_station}): {repeated} during an open event, {noise} classified as noise; "
-        f"{report.events} events, {report.inferences} inferences",
+        f"{report.events_text}, {report.inferences} inferences",
     ]
 
 

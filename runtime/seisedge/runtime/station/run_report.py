@@ -22,6 +22,12 @@ class RunReport:
         return sum(station.counters.events for station in self.stations.values())
 
     @property
+    def events_text(self) -> str:
+        """Number of events emitted, and of those retracted, in words."""
+        retracted = sum(station.counters.retracted_events for station in self.stations.values())
+        return f"{self.events} events" + (f" ({retracted} of them retracted)" if retracted else "")
+
+    @property
     def triggers(self) -> int:
         return sum(station.counters.triggers for station in self.stations.values())
 

@@ -316,6 +316,7 @@ class TriggeredMode:
             self._counters.noise_answers += 1
             if event.shown:
                 event.answers = []
+                self._counters.retracted_events += 1
                 return "retracted"
             self._counters.noise_events += not event.answers
             return None

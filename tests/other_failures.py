@@ -492,7 +492,7 @@ OTHER = (  # failure, required outcome, tests
     (
         "an engine gives other bits for a window in a batch than alone",
         "batches are not used for this model on this engine; the events stay the same",
-        ["test_onnxruntime.py", "test_onset_detector.py"],
+        ["test_onnxruntime.py", "test_onset_detector.py", "test_together.py"],
     ),
     (
         "a wrong station file, StationXML file or model under the unit",

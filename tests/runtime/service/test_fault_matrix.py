@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.fault_table import located
+from tests.fault_table import DOCS, OTHER_BEGIN, OTHER_END, located
 from tests.other_failures import OTHER
 from tests.runtime.fault_cases import CASES, SERVERS, Case, Matrix, judge, short_waits
 
@@ -46,6 +46,14 @@ def test_the_tests_named_in_the_docs_exist() -> None:
     for _, _, tests in OTHER:
         for test in tests:
             assert located(test)
+
+
+def test_the_page_has_these_failures() -> None:
+    page = DOCS.read_text(encoding="utf-8")
+    rows = page.partition(OTHER_BEGIN)[2].partition(OTHER_END)[0].strip().splitlines()[2:]
+    assert rows == [
+        f"| {what} | {outcome} | {', '.join(f'`{test}`' for test in tests)} | ok |" for what, outcome, tests in OTHER
+    ]
 
 
 def test_every_fault_has_a_row() -> None:

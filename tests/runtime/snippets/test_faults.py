@@ -109,6 +109,7 @@ def test_a_stop_before_all_records_have_arrived(
     tmp_path: Path,
     models: Models,
     expected: tuple[Kept, dict[str, list[bytes]]],
+    caplog: pytest.LogCaptureFixture,
     state: bool,
     archive: bool,
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_stop_before_all_records_have_arrived(
             reason = path.with_suffix(".txt").read_text(encoding="utf-8")
             assert reason.endswith("are missing: they had not arrived when this was written\n")
             return
+        assert "had arrived; the next run adds them" in caplog.text and "retrying" not in caplog.text
         second = once(lambda event: False)
     assert second.waiting == 0 and first.kept.contents + second.kept.contents == expected[0].contents
     found = {event_id: sorted(records_in(path)) for event_id, path in snippets_in(tmp_path).items()}

@@ -317,7 +317,8 @@ class Drain:
         # what the sink reports of its connection is not logged twice
         known = reason in self._why or len(self._why) >= MAX_REASONS or self._link.reason is not None
         level = logging.DEBUG if known else logging.WARNING
-        logger.log(level, "%s: %s: %s; retrying, %d lines wait", line.station, self.name, reason, self.waiting)
+        then = "" if self._ending.is_set() else f"; retrying, {self.waiting} lines wait"
+        logger.log(level, "%s: %s: %s%s", line.station, self.name, reason, then)
         if not known:
             self._why.append(reason)
         if self.down_since_s is None:

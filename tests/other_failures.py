@@ -47,6 +47,11 @@ OTHER = (  # failure, required outcome, tests
         ["test_kill_9_leaves_each_event_one_snippet"],
     ),
     (
+        "a record that is set aside while snippets are written",
+        "the snippets take it from the archive, else they state the gap",
+        ["test_a_record_that_is_set_aside", "test_whose_record_was_set_aside"],
+    ),
+    (
         "a stop before the records after an event have arrived",
         "the records so far are written, and the next run adds the others; without a state folder the reason",
         ["test_a_stop_before_all_records_have_arrived", "test_a_second_stop_keeps_what_the_first_wrote"],

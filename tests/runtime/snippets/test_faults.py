@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from seisedge.runtime.event import Event
 from seisedge.runtime.inference.infer import Models
 from seisedge.runtime.journal.journal import Journal
 from seisedge.runtime.journal.memory import MemoryJournal
+from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.replay import Digitizer
 from seisedge.runtime.service.health import Health
 from seisedge.runtime.service.loop import Loop
@@ -30,6 +32,7 @@ from seisedge.runtime.snippets import Recorder, recorder, sink
 from seisedge.runtime.snippets.archive import Archive
 from seisedge.runtime.snippets.received import Ring
 from seisedge.runtime.sources import open_source
+from seisedge.runtime.sources._base import RecordWatch
 from seisedge.runtime.threads import workers
 
 
@@ -146,6 +149,47 @@ def test_a_stop_before_all_records_have_arrived(
     found = {event_id: sorted(records_in(path)) for event_id, path in snippets_in(tmp_path).items()}
     assert found == {key: sorted(one) for key, one in expected[1].items()}
     assert not list((tmp_path / "snippets").rglob("*.txt"))
+
+
+class _Refusing(RecordWatch):
+    """Refuses one record, as `InProgress` does after three runs that ended while they handled it."""
+
+    def __init__(self, record: bytes) -> None:
+        self._record = record
+
+    def begin(self, record: bytes) -> str | None:
+        return "refused" if record == self._record else None
+
+
+@pytest.mark.parametrize("archived", [True, False])
+def test_a_record_that_is_set_aside(
+    part: Path, tmp_path: Path, models: Models, expected: tuple[Kept, dict[str, list[bytes]]], archived: bool
+) -> None:
+    """It is in no snippet of this run; the reason states that, or the archive of an earlier run has it."""
+    configs = configs_of(tmp_path, archived)
+    if archived:
+        run(open_source([part]), configs, models)
+        shutil.rmtree(tmp_path / "snippets")
+    refused = expected[1][expected[0].finals[3].id][-1]
+    source = open_source([part])
+    source.watch = _Refusing(refused)
+    seen: list[BadRecord] = []
+    source.on_bad_record = seen.append
+    finals = run(source, configs, models).kept.finals
+    assert [bad.record for bad in seen] == [refused]
+    lacking = 0
+    for event in finals:
+        path = next((tmp_path / "snippets").rglob(f"{event.id}.mseed"))
+        wanted = expected[1].get(event.id)
+        if wanted is None or archived or refused not in wanted:
+            assert not path.with_suffix(".txt").exists()
+            assert wanted is None or sorted(records_in(path)) == sorted(wanted)
+            continue
+        lacking += 1
+        assert sorted([*records_in(path), refused]) == sorted(wanted)
+        reason = path.with_suffix(".txt").read_text(encoding="utf-8")
+        assert reason.endswith("are missing: they were set aside, see the log\n")
+    assert archived or lacking > 1
 
 
 def test_a_folder_that_cannot_be_written(

@@ -57,6 +57,8 @@ def _run(station: Path, url: str, folder: Path, within_s: float, kill: tuple[int
         sys.executable, *start, "run", str(station), "--source", url, "--until-end",
         "--state", str(folder / "state"), "--events", str(folder / "events.jsonl"),
     ]  # fmt: skip
+    # these kills come when a record completes a snippet: three of them would be blamed on that record, which is sound
+    (folder / "state/in-progress").unlink(missing_ok=True)
     log = folder / "log"
     with log.open("ab") as output:
         output.write(f"--- killed: {kill}\n".encode())

@@ -9,7 +9,9 @@ from tests.runtime.journal.runs import event
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.config import ArchiveConfig, SnippetsConfig, StationConfig
 from seisedge.runtime.event import Event
+from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.snippets import Recorder
+from seisedge.runtime.snippets.packing import records_from_packets
 from seisedge.runtime.snippets.received import MAX_CHANNELS, WAIT_S, Entry, Ring, entry_from_packet, records_of
 
 
@@ -72,6 +74,29 @@ def test_drops_the_oldest_and_tells_from_when_records_are_missing() -> None:
     for _ in range(5):
         ring.drop_oldest()
     assert ring.bytes == 0 and ring.drop_oldest() == 0
+
+
+def test_what_was_set_aside() -> None:
+    """A record whose header can be read has its own span; another one may be any near the newest."""
+    ring = Ring(1000.0)
+    ring.note_lost((_at(10), _at(20)))
+    assert ring.has_lost(_at(0), _at(10.1)) and ring.has_lost(_at(19.9), _at(30))
+    assert not ring.has_lost(_at(0), _at(10)) and not ring.has_lost(_at(20), _at(30))
+    ring.add(_entry(1000.0))
+    ring.note_lost(None)
+    assert ring.has_lost(_at(900), _at(1004.1 - WAIT_S)) and ring.has_lost(_at(1003.9 + WAIT_S), _at(1100))
+    assert not ring.has_lost(_at(900), _at(1003.9 - WAIT_S)) and not ring.has_lost(_at(1004.1 + WAIT_S), _at(1100))
+
+
+@pytest.mark.parametrize(("record", "stations"), [(b"?" * 512, {"XX.STA", "XX.OTHER"}), (None, {"XX.STA"})])
+def test_whose_record_was_set_aside(record: bytes | None, stations: set[str]) -> None:
+    """Of the station in its header; of any station where it has none."""
+    table = SnippetsConfig(folder="/nowhere/s")
+    given = Recorder({name: StationConfig(snippets=table) for name in ("XX.STA", "XX.OTHER")})
+    one = packet(np.zeros(400, dtype=np.int32), 60.0)
+    given.note_bad(BadRecord(record or records_from_packets([one])[0], "damaged"))
+    assert {name for name, ring in given._rings.items() if ring.has_lost(0, _at(1e6))} == stations
+    assert given.failures == 0
 
 
 def test_channels_are_bounded() -> None:

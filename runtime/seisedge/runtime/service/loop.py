@@ -16,6 +16,7 @@ from seisedge.runtime.event import Cost, Event, Hop, Latency
 from seisedge.runtime.inference.infer import Meter, Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
+from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.health import Health
@@ -63,6 +64,17 @@ def _transport_ms(packet: Packet) -> float | None:
     arrived_ns = time_ns() - (monotonic_ns() - packet.arrival_ns)
     delay_s = (arrived_ns - packet.endtime_ns) / NS_PER_S
     return delay_s * 1e3 if 0 <= delay_s < COMPARABLE_CLOCKS_S else None
+
+
+def _both(
+    first: Callable[[BadRecord], None] | None, second: Callable[[BadRecord], None]
+) -> Callable[[BadRecord], None]:
+    def both(bad: BadRecord) -> None:
+        if first is not None:
+            first(bad)
+        second(bad)
+
+    return both
 
 
 class Loop:
@@ -149,7 +161,7 @@ class Loop:
         pending: dict[str, Station] = {}
         packet: Packet | None = None
         samples = 0  # since the last step
-        source.on_idle = self._prepare
+        self._attach(source)
         watch = source.watch
         # a run that resumes notes each record; one over files without a state may take many packets at once
         collects = not source.live and not watch.notes and not self._journal.durable and self._recorder is None
@@ -205,6 +217,11 @@ class Loop:
             yield from self._end(source)
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
+
+    def _attach(self, source: Source) -> None:
+        source.on_idle = self._prepare
+        if self._recorder is not None:
+            source.on_bad_record = _both(source.on_bad_record, self._recorder.note_bad)
 
     def _note(self, packet: Packet, source: Source) -> None:
         """Pass a packet of a station to those who only observe."""

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from seisedge.runtime.clock import NS_PER_S
 from seisedge.runtime.records.packet import Packet, SourceId
@@ -13,6 +14,7 @@ from seisedge.runtime.snippets.packing import records_from_packets
 
 ENTRY_BYTES = 300  # of an entry besides its record, in memory
 MAX_CHANNELS = 64  # of one station that are kept
+MAX_LOST = 1000  # records of one station that were set aside, which are remembered
 WAIT_S = 60.0  # of data: a channel that is so far behind another one is not waited for
 
 
@@ -73,6 +75,13 @@ class Capture:
         self.bytes += entry.size
 
 
+class Doubt(NamedTuple):
+    """Records before `until_ns` may be missing in a capture. cause: why, as a clause."""
+
+    until_ns: int
+    cause: str
+
+
 class Ring:
     """The newest records of one station: of each channel so many that they span `keep_s`.
 
@@ -85,6 +94,7 @@ class Ring:
         self.gone_ns: int | None = None  # end of the newest record that is not kept any more
         self.first_ns: int | None = None  # start of the first record
         self._keep_ns = round(keep_s * NS_PER_S)
+        self._lost: deque[tuple[int, int]] = deque(maxlen=MAX_LOST)  # begin and end of records that were set aside
         self._channels: dict[SourceId, deque[Entry]] = {}
         self._spans_ns: dict[SourceId, int] = {}
 
@@ -108,6 +118,17 @@ class Ring:
             span_ns -= oldest.end_ns - oldest.start_ns
         self._spans_ns[entry.source_id] = span_ns
         return True
+
+    def note_lost(self, span: tuple[int, int] | None) -> None:
+        """A record of this span was set aside. None: of an unknown one; it would have been among the newest."""
+        if span is None:
+            newest_ns = max((channel[-1].end_ns for channel in self._channels.values() if channel), default=0)
+            span = newest_ns - round(WAIT_S * NS_PER_S), newest_ns + round(WAIT_S * NS_PER_S)
+        self._lost.append(span)
+
+    def has_lost(self, from_ns: int, to_ns: int) -> bool:
+        """True if a record that overlaps a span may have been set aside."""
+        return any(start_ns < to_ns and end_ns > from_ns for start_ns, end_ns in self._lost)
 
     def drop_oldest(self) -> int:
         """Drop the oldest record of the longest channel; returns its bytes, 0 if there is none."""

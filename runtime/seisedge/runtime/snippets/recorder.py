@@ -25,10 +25,11 @@ from seisedge.runtime.event import Event
 from seisedge.runtime.journal.line import Undecodable
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.paths import text_from_path
+from seisedge.runtime.records.miniseed import BadRecord, Decoder
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.snippets.archive import Archive
-from seisedge.runtime.snippets.received import WAIT_S, Capture, Entry, Ring, entry_from_packet
+from seisedge.runtime.snippets.received import WAIT_S, Capture, Doubt, Entry, Ring, entry_from_packet
 from seisedge.runtime.snippets.retention import Limits, Retention, free_bytes
 from seisedge.runtime.snippets.sink import SnippetCounters, SnippetSink
 from seisedge.runtime.threads import Worker, start_worker
@@ -66,6 +67,7 @@ class Recorder:
             if one.snippets is not None
         }
         self._ring_bytes = 0
+        self._decoder = Decoder()  # of records that were set aside
         self._captures: dict[tuple[str, int], Capture] = {}  # by event id and revision, until their file is written
         self._held_bytes = 0  # of these
         self._open: dict[str, list[Capture]] = {}  # by station, until they are complete
@@ -169,6 +171,22 @@ class Recorder:
                 if self._has_all(capture, ring):
                     self._complete(capture)
 
+    def note_bad(self, bad: BadRecord) -> None:
+        """A record was set aside, so that events lack it; it never raises."""
+        try:
+            self._note_bad(bad)
+        except Exception:
+            self._fail("a station", "the time of a record that was set aside")
+
+    def _note_bad(self, bad: BadRecord) -> None:
+        header = self._decoder.header(bad.record)
+        with self._lock:
+            if isinstance(header, BadRecord):
+                for ring in self._rings.values():
+                    ring.note_lost(None)
+            elif (own := self._rings.get(header.source_id.station_id)) is not None:
+                own.note_lost((header.starttime_ns, header.last_sample_ns + 1))
+
     def note(self, event: Event, *, wait: bool = False) -> None:
         """An event was emitted; it never raises. wait: the source waits while too many events wait for their files."""
         try:
@@ -230,20 +248,27 @@ class Recorder:
         """True if the run has ended, and a later one receives the records that a capture lacks."""
         return not capture.complete.is_set() and (capture.resumed or self._continued)
 
-    def doubtful_until_ns(self, capture: Capture) -> int | None:
-        """Records before this time may be missing in a capture; None if it has all that were received."""
-        if not capture.complete.is_set():
-            return capture.to_ns
+    def doubt(self, capture: Capture) -> Doubt | None:
+        """What may be missing in a capture; None if it has all records of its span."""
+        doubts: list[Doubt] = []
         with self._lock:
             ring = self._rings[capture.station_id]
-            doubts = [ring.reached_ns(capture.from_ns)] if capture.left_out else []
+            if capture.left_out:
+                reached_ns = ring.reached_ns(capture.from_ns)
+                doubts.append(Doubt(reached_ns, "too many records waited for a file to be written"))
             if capture.gone_ns is not None:
-                doubts.append(capture.gone_ns)
-            if self.is_resumed(capture):
-                first_ns = capture.to_ns if ring.first_ns is None else ring.first_ns
-                if first_ns > capture.from_ns:
-                    doubts.append(first_ns)
-        return min(max(doubts), capture.to_ns) if doubts else None
+                doubts.append(Doubt(capture.gone_ns, "more records arrived than are kept in memory"))
+            if ring.has_lost(capture.from_ns, capture.to_ns):
+                doubts.append(Doubt(capture.to_ns, "they were set aside, see the log"))
+            if not capture.complete.is_set():
+                doubts.append(Doubt(capture.to_ns, "they had not arrived when this was written"))
+            first_ns = capture.to_ns if ring.first_ns is None else ring.first_ns
+            if first_ns > capture.from_ns and self.is_resumed(capture):
+                cause = "an earlier run ended before it wrote them, and the source has not sent them again"
+                doubts.append(Doubt(first_ns, cause))
+        if not doubts:
+            return None
+        return Doubt(min(max(one.until_ns for one in doubts), capture.to_ns), doubts[0].cause)
 
     def is_resumed(self, capture: Capture) -> bool:
         """True if an earlier run received some of the records, or may have."""

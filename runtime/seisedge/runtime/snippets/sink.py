@@ -29,7 +29,7 @@ from seisedge.runtime.sinks import Sink
 from seisedge.runtime.sinks._base import FILE_RETRY_S, Refused
 from seisedge.runtime.snippets.archive import entries_between, entries_of
 from seisedge.runtime.snippets.names import EVENT, REASON, RECORDS, snippet_path, with_suffix
-from seisedge.runtime.snippets.received import Capture, Entry, records_of
+from seisedge.runtime.snippets.received import Capture, Doubt, Entry, records_of
 from seisedge.runtime.snippets.retention import Retention
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Captures(Protocol):
     def capture_of(self, event: Event) -> Capture: ...
     def waited_s(self, capture: Capture) -> float: ...
     def is_left(self, capture: Capture) -> bool: ...
-    def doubtful_until_ns(self, capture: Capture) -> int | None: ...
+    def doubt(self, capture: Capture) -> Doubt | None: ...
     def archive_folder(self, station_id: str) -> Path | None: ...
     def await_archive(self, capture: Capture) -> None: ...
     def release(self, event: Event) -> None: ...
@@ -147,27 +147,21 @@ class SnippetSink(Sink):
 
     def _gather(self, capture: Capture, path: Path) -> tuple[list[Entry], str]:
         """The records of an event, and why some are missing; '' if none is known to be."""
-        doubtful_ns = self._captures.doubtful_until_ns(capture)  # before the entries, of which there may be more soon
-        late, entries = not capture.complete.is_set(), list(capture.entries)
-        if doubtful_ns is None:
+        doubt = self._captures.doubt(capture)  # before the entries, of which there may be more soon
+        entries = list(capture.entries)
+        if doubt is None:
             return entries, "" if entries else "no record of this time was received\n"
         archive = self._captures.archive_folder(capture.station_id)
         if archive is not None:
             self._captures.await_archive(capture)
             entries += entries_between(archive, capture.station_id, capture.from_ns, capture.to_ns)
         entries += _entries_in(path)
-        hole = _hole(entries, capture.from_ns, doubtful_ns)
+        hole = _hole(entries, capture.from_ns, doubt.until_ns)
         if hole is None:
             return entries, ""
-        cause = "an earlier run ended before it wrote them, and the source has not sent them again"
-        if capture.left_out:
-            cause = "too many records waited for a file to be written"
-        elif capture.gone_ns is not None:
-            cause = "more records arrived than are kept in memory"
-        elif late:
-            cause = "they had not arrived when this was written"
         also = "" if archive is None else "; the archive does not have them"
-        return entries, f"records from {iso_from_ns(hole[0])} to {iso_from_ns(hole[1])} are missing: {cause}{also}\n"
+        span = f"records from {iso_from_ns(hole[0])} to {iso_from_ns(hole[1])}"
+        return entries, f"{span} are missing: {doubt.cause}{also}\n"
 
     def _put(self, path: Path, data: bytes, mode: int) -> None:
         """Write a file whole; without data it must not exist. Raises OSError."""

@@ -317,7 +317,7 @@ def add_swarm_snr(figures: Figures, recordings: Sequence[Recording], opened: dic
 
 def held_out(folder: Path) -> list[PickedRecord]:
     """The held-out records of `datasets/` with a visible P. Not those of subset ridgecrest: they are cut from the
-    recording that the onset detector was trained on; and not those at 20 Hz, at which a station opens with STA/LTA.
+    recording that the onset detector was trained on; and not those at 20 Hz, where STA/LTA opens the events.
     """
     rows = [r for r in records_of(folder) if r.split == "test" and r.subset != "ridgecrest" and r.rate_hz >= RATE_HZ]
     return [r for r in rows if r.times_s("P") and r.kind in ("tectonic", "blast")]

@@ -53,8 +53,12 @@ OTHER = (  # failure, required outcome, tests
     ),
     (
         "a stop before the records after an event have arrived",
-        "the records so far are written, and the next run adds the others; without a state folder the reason",
-        ["test_a_stop_before_all_records_have_arrived", "test_a_second_stop_keeps_what_the_first_wrote"],
+        "the records so far are written, and the next run adds what is sent again; without a state folder the reason",
+        [
+            "test_a_stop_before_all_records_have_arrived",
+            "test_a_stop_keeps_the_records_of_all_events",
+            "test_a_second_stop_keeps_what_the_first_wrote",
+        ],
     ),
     (
         "a full disk, an unusable folder or a fault of the program while snippets and an archive are written",

@@ -19,7 +19,7 @@ class StationCounters:
     triggers: int = 0
     retriggers: int = 0  # belonged to an event that was already open
     events: int = 0
-    retracted_events: int = 0  # of these: classified as noise by a later answer
+    retracted_events: int = 0  # of these: taken back by a later answer, as noise or for a low probability
     noise_answers: int = 0
     noise_events: int = 0  # classified as noise up to the last answer: never emitted
     spike_triggers: int = 0  # caused by bad samples alone: no event was opened

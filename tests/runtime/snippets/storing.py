@@ -97,6 +97,7 @@ def run(
     journal = journal or MemoryJournal()
     recorder = Recorder(configs, journal.resume)
     journal.held_from = recorder.held_from
+    recorder.watch(source)
     drains = recorder.drains(journal.outbox)
     prepare(recorder)
     for drain in drains:

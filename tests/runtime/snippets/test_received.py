@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import pytest
 from tests.fakes import T0_NS, packet
+from tests.paths import RECORDING
 from tests.runtime.journal.runs import event
 
 from seisedge.runtime.clock import NS_PER_S
@@ -13,6 +14,7 @@ from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.snippets import Recorder
 from seisedge.runtime.snippets.packing import records_from_packets
 from seisedge.runtime.snippets.received import MAX_CHANNELS, WAIT_S, Entry, Ring, entry_from_packet, records_of
+from seisedge.runtime.sources import open_source
 
 
 def _entry(start_s: float, length_s: float = 4.0, channel: str = "HHZ", size: int = 100) -> Entry:
@@ -77,26 +79,48 @@ def test_drops_the_oldest_and_tells_from_when_records_are_missing() -> None:
 
 
 def test_what_was_set_aside() -> None:
-    """A record whose header can be read has its own span; another one may be any near the newest."""
+    ring, name = Ring(1000.0), _entry(0.0).source_id
+    ring.note_lost(name, _at(10), _at(20))
+    assert ring.lost(_at(0), _at(10)) == ring.lost(_at(20), _at(30)) == []
+    assert ring.lost(_at(0), _at(12)) == [(name, _at(10), _at(12))]
+    assert ring.lost(_at(19), _at(30)) == [(name, _at(19), _at(20))]
+
+
+def test_channels_that_are_behind() -> None:
+    """Not one that stopped long before, nor a state of health."""
     ring = Ring(1000.0)
-    ring.note_lost((_at(10), _at(20)))
-    assert ring.has_lost(_at(0), _at(10.1)) and ring.has_lost(_at(19.9), _at(30))
-    assert not ring.has_lost(_at(0), _at(10)) and not ring.has_lost(_at(20), _at(30))
-    ring.add(_entry(1000.0))
-    ring.note_lost(None)
-    assert ring.has_lost(_at(900), _at(1004.1 - WAIT_S)) and ring.has_lost(_at(1003.9 + WAIT_S), _at(1100))
-    assert not ring.has_lost(_at(900), _at(1003.9 - WAIT_S)) and not ring.has_lost(_at(1004.1 + WAIT_S), _at(1100))
+    for start_s, channel in ((200.0, "HHZ"), (100.0, "HHN"), (0.0, "HHE")):
+        ring.add(_entry(start_s, channel=channel))
+    ring.add(_entry(0.0, channel="VEP", length_s=WAIT_S + 1))
+    found = {source_id.channel: end_ns for source_id, end_ns in ring.behind(_at(110), _at(150))}
+    assert found == {"HHN": _at(110)}
+    assert {source_id.channel: end_ns for source_id, end_ns in ring.behind(_at(20), _at(150))} == {
+        "HHN": _at(104), "HHE": _at(20),
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize(("record", "stations"), [(b"?" * 512, {"XX.STA", "XX.OTHER"}), (None, {"XX.STA"})])
-def test_whose_record_was_set_aside(record: bytes | None, stations: set[str]) -> None:
-    """Of the station in its header; of any station where it has none."""
-    table = SnippetsConfig(folder="/nowhere/s")
-    given = Recorder({name: StationConfig(snippets=table) for name in ("XX.STA", "XX.OTHER")})
-    one = packet(np.zeros(400, dtype=np.int32), 60.0)
-    given.note_bad(BadRecord(record or records_from_packets([one])[0], "damaged"))
-    assert {name for name, ring in given._rings.items() if ring.has_lost(0, _at(1e6))} == stations
-    assert given.failures == 0
+def test_when_the_records_of_a_run_begin() -> None:
+    """A record with a wrong time, or one of a state of health, does not move it forward or back."""
+    ring = Ring(1000.0)
+    ring.add(_entry(0.0, channel="VEP", length_s=WAIT_S + 1))
+    assert ring.first_ns is None
+    for start_s in (1e6, 40.0, 44.0):
+        ring.add(_entry(start_s))
+    assert ring.first_ns == _at(40)
+
+
+def test_whose_record_was_set_aside() -> None:
+    """That of the channel in its header; a record whose header cannot be used is nobody's."""
+    given = Recorder({"XX.STA": StationConfig(snippets=SnippetsConfig(folder="/nowhere/s"))})
+    source = open_source([RECORDING])
+    others: list[BadRecord] = []
+    source.on_bad_record = others.append
+    given.watch(source)
+    (record,) = records_from_packets([packet(np.zeros(400, dtype=np.int32), 60.0)])
+    for bad in (b"?" * 512, record):
+        source.set_aside(BadRecord(bad, "damaged"), "here")
+    assert given._rings["XX.STA"].lost(0, _at(1e6)) == [(_entry(0.0).source_id, _at(60), _at(63.99) + 1)]
+    assert [one.record for one in others] == [b"?" * 512, record] and given.failures == 0
 
 
 def test_channels_are_bounded() -> None:

@@ -224,7 +224,9 @@ class Operation:
             if server is not None:
                 server.close()
 
-    def watch(self, loop: Loop, models: Models, drains: list[Drain], recorder: Recorder | None) -> None:
+    def watch(self, loop: Loop, models: Models, drains: list[Drain], recorder: Recorder | None, source: Source) -> None:
+        if recorder is not None:
+            recorder.watch(source)
         self.health.models, self.health.recorder = models, recorder
         self.health.report, self.health.backlog, self.health.drains = loop.report, loop.backlog, drains
         if self.page is not None:

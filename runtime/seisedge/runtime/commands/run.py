@@ -197,7 +197,7 @@ def command(  # noqa: PLR0913 - one parameter for each option of the command
                 long_lived=long_lived,
             )
             outputs.stations = loop.report.stations
-            operation.watch(loop, loaded, outputs.drains, recorder)
+            operation.watch(loop, loaded, outputs.drains, recorder, source)
             with stopped_by_signals(loop.stop, source.close, console.give_up):
                 try:
                     with source:

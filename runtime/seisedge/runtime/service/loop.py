@@ -16,7 +16,6 @@ from seisedge.runtime.event import Cost, Event, Hop, Latency
 from seisedge.runtime.inference.infer import Meter, Models
 from seisedge.runtime.journal._base import BaseJournal
 from seisedge.runtime.journal.memory import MemoryJournal
-from seisedge.runtime.records.miniseed import BadRecord
 from seisedge.runtime.records.packet import Packet, SourceId
 from seisedge.runtime.records.stationxml import StationXml
 from seisedge.runtime.service.health import Health
@@ -64,17 +63,6 @@ def _transport_ms(packet: Packet) -> float | None:
     arrived_ns = time_ns() - (monotonic_ns() - packet.arrival_ns)
     delay_s = (arrived_ns - packet.endtime_ns) / NS_PER_S
     return delay_s * 1e3 if 0 <= delay_s < COMPARABLE_CLOCKS_S else None
-
-
-def _both(
-    first: Callable[[BadRecord], None] | None, second: Callable[[BadRecord], None]
-) -> Callable[[BadRecord], None]:
-    def both(bad: BadRecord) -> None:
-        if first is not None:
-            first(bad)
-        second(bad)
-
-    return both
 
 
 class Loop:
@@ -161,7 +149,8 @@ class Loop:
         pending: dict[str, Station] = {}
         packet: Packet | None = None
         samples = 0  # since the last step
-        self._attach(source)
+        ended = False  # the data have
+        source.on_idle = self._prepare
         watch = source.watch
         # a run that resumes notes each record; one over files without a state may take many packets at once
         collects = not source.live and not watch.notes and not self._journal.durable and self._recorder is None
@@ -215,13 +204,10 @@ class Loop:
             self._step(pending, packet, source, taken_ns)
             self._take_collected(source)
             yield from self._end(source)
+            ended = not self._stopped
         finally:
             self.report.wall_s = (monotonic_ns() - began_ns) / NS_PER_S
-
-    def _attach(self, source: Source) -> None:
-        source.on_idle = self._prepare
-        if self._recorder is not None:
-            source.on_bad_record = _both(source.on_bad_record, self._recorder.note_bad)
+            self._finish_recorder(ended)
 
     def _note(self, packet: Packet, source: Source) -> None:
         """Pass a packet of a station to those who only observe."""
@@ -232,16 +218,18 @@ class Loop:
 
     def _end(self, source: Source) -> Iterator[None]:
         """Close the events, unless a later run resumes them, and store everything; pauses after each station."""
-        continued = self._stopped and self._journal.durable
-        if not continued:
+        if not (self._stopped and self._journal.durable):
             for station in self.report.stations.values():
                 drafts = self._drafts(station, station.finish(), source)
                 self._emit_all(drafts, None, source, monotonic_ns())
                 self._journal.record_state(station)  # its events are closed; a later run must not resume them
                 yield
         self._journal.flush()
+
+    def _finish_recorder(self, ended: bool) -> None:
+        """Also after an exception, which a later run continues from."""
         if self._recorder is not None:
-            self._recorder.finish(ended=not self._stopped, continued=continued)
+            self._recorder.finish(ended=ended, continued=not ended and self._journal.durable)
 
     def _station(self, key: str, *, strict: bool) -> Station | None:
         station = self.report.stations.get(key)

@@ -59,7 +59,8 @@ HELP = {
     "triggers_total": "Triggers. If it rises fast: noise at the site, or a wrong trigger setting.",
     "retriggers_total": "Triggers during an open event. No action.",
     "events_total": "Events emitted.",
-    "retracted_events_total": "Events emitted and then retracted as noise. If it rises fast: noise at the site.",
+    "retracted_events_total": "Events emitted and then retracted, as noise or for a low probability. If it rises fast: "
+    "noise at the site.",
     "noise_answers_total": "Answers that classified the window as noise. No action.",
     "noise_events_total": "Triggers that stayed noise and were not emitted. If it rises fast: noise at the site.",
     "spike_triggers_total": "Triggers caused by a spike. If it rises: check the cable and the power supply.",

@@ -16,6 +16,7 @@ ENTRY_BYTES = 300  # of an entry besides its record, in memory
 MAX_CHANNELS = 64  # of one station that are kept
 MAX_LOST = 1000  # records of one station that were set aside, which are remembered
 WAIT_S = 60.0  # of data: a channel that is so far behind another one is not waited for
+WAIT_NS = round(WAIT_S * NS_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Capture:
 
     from_ns, to_ns: the span that is wanted. began_s: when it was emitted, on the monotonic clock. resumed: an earlier
     run emitted it, so that its records must be sent again. gone_ns: records before this time were not kept any more.
-    left_out: records that were not kept, for too many are held.
+    left_out: records that were not kept, for too many are held. behind: channels that were not waited for any longer,
+    and how far each had come.
     """
 
     key: tuple[str, int]  # id and revision of the event
@@ -68,6 +70,7 @@ class Capture:
     entries: list[Entry] = field(default_factory=list)
     bytes: int = 0
     left_out: int = 0
+    behind: list[tuple[SourceId, int]] = field(default_factory=list)
     complete: threading.Event = field(default_factory=threading.Event)  # no more records are expected
 
     def add(self, entry: Entry) -> None:
@@ -76,10 +79,16 @@ class Capture:
 
 
 class Doubt(NamedTuple):
-    """Records before `until_ns` may be missing in a capture. cause: why, as a clause."""
+    """Records that may be missing in a capture. source_id: of the channel; None: of any that has others.
 
+    cause: why, as a clause. kept: the archive, or a file that is already there, may have them.
+    """
+
+    from_ns: int
     until_ns: int
     cause: str
+    source_id: SourceId | None = None
+    kept: bool = True
 
 
 class Ring:
@@ -92,9 +101,9 @@ class Ring:
     def __init__(self, keep_s: float) -> None:
         self.bytes = 0
         self.gone_ns: int | None = None  # end of the newest record that is not kept any more
-        self.first_ns: int | None = None  # start of the first record
+        self.first_ns: int | None = None  # earliest start of a record, without those longer than WAIT_S
         self._keep_ns = round(keep_s * NS_PER_S)
-        self._lost: deque[tuple[int, int]] = deque(maxlen=MAX_LOST)  # begin and end of records that were set aside
+        self._lost: deque[tuple[SourceId, int, int]] = deque(maxlen=MAX_LOST)  # begin and end of records set aside
         self._channels: dict[SourceId, deque[Entry]] = {}
         self._spans_ns: dict[SourceId, int] = {}
 
@@ -106,8 +115,8 @@ class Ring:
                 return False
             channel = self._channels[entry.source_id] = deque()
             self._spans_ns[entry.source_id] = 0
-        if self.first_ns is None:
-            self.first_ns = entry.start_ns
+        if _is_awaited(entry):
+            self.first_ns = min(entry.start_ns, self.first_ns or entry.start_ns)
         channel.append(entry)
         self.bytes += entry.size
         span_ns = self._spans_ns[entry.source_id] + entry.end_ns - entry.start_ns
@@ -119,16 +128,14 @@ class Ring:
         self._spans_ns[entry.source_id] = span_ns
         return True
 
-    def note_lost(self, span: tuple[int, int] | None) -> None:
-        """A record of this span was set aside. None: of an unknown one; it would have been among the newest."""
-        if span is None:
-            newest_ns = max((channel[-1].end_ns for channel in self._channels.values() if channel), default=0)
-            span = newest_ns - round(WAIT_S * NS_PER_S), newest_ns + round(WAIT_S * NS_PER_S)
-        self._lost.append(span)
+    def note_lost(self, source_id: SourceId, start_ns: int, end_ns: int) -> None:
+        """A record was set aside."""
+        self._lost.append((source_id, start_ns, end_ns))
 
-    def has_lost(self, from_ns: int, to_ns: int) -> bool:
-        """True if a record that overlaps a span may have been set aside."""
-        return any(start_ns < to_ns and end_ns > from_ns for start_ns, end_ns in self._lost)
+    def lost(self, from_ns: int, to_ns: int) -> list[tuple[SourceId, int, int]]:
+        """Channel, begin and end of the records that were set aside, as far as they are within a span."""
+        overlapping = [one for one in self._lost if one[1] < to_ns and one[2] > from_ns]
+        return [(source_id, max(start_ns, from_ns), min(end_ns, to_ns)) for source_id, start_ns, end_ns in overlapping]
 
     def drop_oldest(self) -> int:
         """Drop the oldest record of the longest channel; returns its bytes, 0 if there is none."""
@@ -157,7 +164,18 @@ class Ring:
         A channel whose records are longer than WAIT_S is not waited for.
         """
         newest = [channel[-1] for channel in self._channels.values() if channel]
-        if any(entry.end_ns >= to_ns + WAIT_S * NS_PER_S for entry in newest):
+        if any(entry.end_ns >= to_ns + WAIT_NS for entry in newest):
             return True
-        awaited = [entry for entry in newest if entry.end_ns - entry.start_ns <= WAIT_S * NS_PER_S]
+        awaited = [entry for entry in newest if _is_awaited(entry)]
         return bool(awaited) and all(entry.end_ns >= to_ns for entry in awaited)
+
+    def behind(self, from_ns: int, to_ns: int) -> list[tuple[SourceId, int]]:
+        """The channels that have not reached `to_ns`, and how far each has come; not those that stopped long before."""
+        newest = [channel[-1] for channel in self._channels.values() if channel]
+        found = [entry for entry in newest if _is_awaited(entry) and from_ns - WAIT_NS < entry.end_ns < to_ns]
+        return [(entry.source_id, max(entry.end_ns, from_ns)) for entry in found]
+
+
+def _is_awaited(entry: Entry) -> bool:
+    """True if the next record of a channel is waited for: not if its records are too long, as of states of health."""
+    return entry.end_ns - entry.start_ns <= WAIT_NS

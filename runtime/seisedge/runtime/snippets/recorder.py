@@ -25,13 +25,14 @@ from seisedge.runtime.event import Event
 from seisedge.runtime.journal.line import Undecodable
 from seisedge.runtime.journal.outbox import Outbox
 from seisedge.runtime.paths import text_from_path
-from seisedge.runtime.records.miniseed import BadRecord, Decoder
+from seisedge.runtime.records.miniseed import BadRecord, Decoder, RecordHeader
 from seisedge.runtime.records.packet import Packet
 from seisedge.runtime.sinks._drain import Drain
 from seisedge.runtime.snippets.archive import Archive
-from seisedge.runtime.snippets.received import WAIT_S, Capture, Doubt, Entry, Ring, entry_from_packet
+from seisedge.runtime.snippets.received import WAIT_NS, Capture, Doubt, Entry, Ring, entry_from_packet
 from seisedge.runtime.snippets.retention import Limits, Retention, free_bytes
 from seisedge.runtime.snippets.sink import SnippetCounters, SnippetSink
+from seisedge.runtime.sources import Source
 from seisedge.runtime.threads import Worker, start_worker
 
 logger = logging.getLogger(__name__)
@@ -168,24 +169,29 @@ class Recorder:
             for capture in list(self._open.get(key, ())):
                 if entry.overlaps(capture.from_ns, capture.to_ns):
                     self._hold(capture, [entry])
-                if self._has_all(capture, ring):
-                    self._complete(capture)
+                self._complete_if_all(capture, ring)
 
-    def note_bad(self, bad: BadRecord) -> None:
-        """A record was set aside, so that events lack it; it never raises."""
-        try:
-            self._note_bad(bad)
-        except Exception:
-            self._fail("a station", "the time of a record that was set aside")
+    def watch(self, source: Source) -> None:
+        """Learn of the records that a source sets aside, besides whoever else does. Call before it is opened."""
+        others = source.on_bad_record
+
+        def note(bad: BadRecord) -> None:
+            if others is not None:
+                others(bad)
+            try:
+                self._note_bad(bad)
+            except Exception:
+                self._fail("a station", "the time of a record that was set aside")
+
+        source.on_bad_record = note
 
     def _note_bad(self, bad: BadRecord) -> None:
+        """Events lack what it has; one whose header cannot be read belongs to nothing."""
         header = self._decoder.header(bad.record)
-        with self._lock:
-            if isinstance(header, BadRecord):
-                for ring in self._rings.values():
-                    ring.note_lost(None)
-            elif (own := self._rings.get(header.source_id.station_id)) is not None:
-                own.note_lost((header.starttime_ns, header.last_sample_ns + 1))
+        ring = self._rings.get(header.source_id.station_id) if isinstance(header, RecordHeader) else None
+        if ring is not None and isinstance(header, RecordHeader):
+            with self._lock:
+                ring.note_lost(header.source_id, header.starttime_ns, header.last_sample_ns + 1)
 
     def note(self, event: Event, *, wait: bool = False) -> None:
         """An event was emitted; it never raises. wait: the source waits while too many events wait for their files."""
@@ -244,31 +250,37 @@ class Recorder:
         since_s = capture.began_s if not capture.resumed else self._began_s
         return 0.0 if since_s is None else time.monotonic() - since_s
 
-    def is_left(self, capture: Capture) -> bool:
-        """True if the run has ended, and a later one receives the records that a capture lacks."""
-        return not capture.complete.is_set() and (capture.resumed or self._continued)
+    def is_continued(self, capture: Capture) -> bool:
+        """True if the run has ended before all records of a capture arrived, and a later run receives the others."""
+        return self._continued and not capture.complete.is_set()
 
-    def doubt(self, capture: Capture) -> Doubt | None:
-        """What may be missing in a capture; None if it has all records of its span."""
-        doubts: list[Doubt] = []
+    def held(self, stations: Collection[str]) -> list[Capture]:
+        """The captures of some stations whose files are yet to be written."""
+        with self._lock:
+            return [capture for capture in self._captures.values() if capture.station_id in stations]
+
+    def doubts(self, capture: Capture) -> list[Doubt]:
+        """What may be missing in a capture."""
+        from_ns, to_ns = capture.from_ns, capture.to_ns
+        found: list[Doubt] = []
         with self._lock:
             ring = self._rings[capture.station_id]
             if capture.left_out:
-                reached_ns = ring.reached_ns(capture.from_ns)
-                doubts.append(Doubt(reached_ns, "too many records waited for a file to be written"))
+                until_ns = min(ring.reached_ns(from_ns), to_ns)
+                found.append(Doubt(from_ns, until_ns, "too many records waited for a file to be written"))
             if capture.gone_ns is not None:
-                doubts.append(Doubt(capture.gone_ns, "more records arrived than are kept in memory"))
-            if ring.has_lost(capture.from_ns, capture.to_ns):
-                doubts.append(Doubt(capture.to_ns, "they were set aside, see the log"))
-            if not capture.complete.is_set():
-                doubts.append(Doubt(capture.to_ns, "they had not arrived when this was written"))
-            first_ns = capture.to_ns if ring.first_ns is None else ring.first_ns
-            if first_ns > capture.from_ns and self.is_resumed(capture):
+                until_ns = min(capture.gone_ns, to_ns)
+                found.append(Doubt(from_ns, until_ns, "more records arrived than are kept in memory"))
+            first_ns = to_ns if ring.first_ns is None else ring.first_ns
+            if first_ns > from_ns and self.is_resumed(capture):
                 cause = "an earlier run ended before it wrote them, and the source has not sent them again"
-                doubts.append(Doubt(first_ns, cause))
-        if not doubts:
-            return None
-        return Doubt(min(max(one.until_ns for one in doubts), capture.to_ns), doubts[0].cause)
+                found.append(Doubt(from_ns, min(first_ns, to_ns), cause))
+            cause = "they were set aside, see the log"
+            found += [Doubt(start_ns, end_ns, cause, name) for name, start_ns, end_ns in ring.lost(from_ns, to_ns)]
+            behind = capture.behind if capture.complete.is_set() else ring.behind(from_ns, to_ns)
+            cause = "they had not arrived when this was written"
+            found += [Doubt(reached_ns, to_ns, cause, name, kept=False) for name, reached_ns in behind]
+        return found
 
     def is_resumed(self, capture: Capture) -> bool:
         """True if an earlier run received some of the records, or may have."""
@@ -373,20 +385,24 @@ class Recorder:
         capture.gone_ns = ring.gone_ns if ring.gone_ns is not None and ring.gone_ns > from_ns else None
         self._open.setdefault(event.station, []).append(capture)
         self._hold(capture, ring.within(from_ns, to_ns))
-        if self._ended or event.status == "new" or self._has_all(capture, ring):
+        if self._ended or event.status == "new":
             self._complete(capture)
+        else:
+            self._complete_if_all(capture, ring)
         return capture
 
-    def _has_all(self, capture: Capture, ring: Ring) -> bool:
-        """True if no channel has records of a capture to come.
+    def _complete_if_all(self, capture: Capture, ring: Ring) -> None:
+        """Complete a capture if no channel has records of it to come.
 
         A channel is known from its first record in this run. A run that resumed within the span of a capture therefore
         reads on until a record of each channel must have arrived.
         """
         first_ns, until_ns = ring.first_ns, capture.to_ns
         if first_ns is not None and first_ns > capture.from_ns and self.is_resumed(capture):
-            until_ns = max(until_ns, first_ns + ns_from_s(WAIT_S))
-        return ring.reaches(until_ns)
+            until_ns = max(until_ns, first_ns + WAIT_NS)
+        if ring.reaches(until_ns):
+            capture.behind = ring.behind(capture.from_ns, capture.to_ns)
+            self._complete(capture)
 
     def _hold(self, capture: Capture, entries: Sequence[Entry]) -> None:
         for entry in entries:

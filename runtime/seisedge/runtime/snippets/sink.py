@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -59,8 +59,9 @@ class Captures(Protocol):
 
     def capture_of(self, event: Event) -> Capture: ...
     def waited_s(self, capture: Capture) -> float: ...
-    def is_left(self, capture: Capture) -> bool: ...
-    def doubt(self, capture: Capture) -> Doubt | None: ...
+    def is_continued(self, capture: Capture) -> bool: ...
+    def held(self, stations: Collection[str]) -> list[Capture]: ...
+    def doubts(self, capture: Capture) -> list[Doubt]: ...
     def archive_folder(self, station_id: str) -> Path | None: ...
     def await_archive(self, capture: Capture) -> None: ...
     def release(self, event: Event) -> None: ...
@@ -119,7 +120,10 @@ class SnippetSink(Sink):
             self._captures.release(event)
             return
         if not self._await(capture):
-            self._leave(capture, with_suffix(path, RECORDS), mode)
+            self._write_so_far()
+            raise OSError(
+                "the run ended before all records of an event had arrived; the next run adds those sent again"
+            )
         entries, reason = self._gather(capture, with_suffix(path, RECORDS))
         self._put(with_suffix(path, RECORDS), b"".join(records_of(entries)), mode)
         self._put(with_suffix(path, REASON), reason.encode(), mode)
@@ -133,35 +137,44 @@ class SnippetSink(Sink):
 
     def _await(self, capture: Capture) -> bool:
         """Wait until no more records are expected; False if the run ends before and leaves them to a later one."""
-        while not capture.complete.wait(LOOK_S):
+        limit_s = WAIT_S + self._settings[capture.station_id].after_s
+        while not capture.complete.is_set():
             if self._ending.is_set():
-                return not self._captures.is_left(capture)
-            if self._captures.waited_s(capture) > WAIT_S + self._settings[capture.station_id].after_s:
+                return not self._captures.is_continued(capture)
+            if self._captures.waited_s(capture) > limit_s:
                 break
+            capture.complete.wait(LOOK_S)
         return True
 
-    def _leave(self, capture: Capture, path: Path, mode: int) -> NoReturn:
-        """Write the records so far, to which a later run adds the others. Always raises OSError."""
-        self._put(path, b"".join(records_of([*capture.entries, *_entries_in(path)])), mode)
-        raise OSError("the run ended before all records of an event had arrived; the next run adds them")
+    def _write_so_far(self) -> None:
+        """Write the records of all events that wait, to which the next run adds the others. Raises OSError."""
+        for capture in self._captures.held(self._settings):
+            place = snippet_path(self._folder, capture.key[0])
+            if place is not None and capture.entries:
+                path = with_suffix(place, RECORDS)
+                entries = [*capture.entries, *_earlier(capture, path)]
+                mode = int(self._settings[capture.station_id].file_mode, 8)
+                self._put(path, b"".join(records_of(entries)), mode)
 
     def _gather(self, capture: Capture, path: Path) -> tuple[list[Entry], str]:
         """The records of an event, and why some are missing; '' if none is known to be."""
-        doubt = self._captures.doubt(capture)  # before the entries, of which there may be more soon
-        entries = list(capture.entries)
-        if doubt is None:
-            return entries, "" if entries else "no record of this time was received\n"
-        archive = self._captures.archive_folder(capture.station_id)
+        doubts = self._captures.doubts(capture)  # before the entries, of which there may be more soon
+        entries = [*capture.entries, *_earlier(capture, path)]
+        archive = None
+        if any(one.kept and (one.source_id is None or _hole(one, entries)) for one in doubts):
+            if not capture.resumed and path.exists():
+                entries += entries_of(path)
+            archive = self._captures.archive_folder(capture.station_id)
         if archive is not None:
             self._captures.await_archive(capture)
             entries += entries_between(archive, capture.station_id, capture.from_ns, capture.to_ns)
-        entries += _entries_in(path)
-        hole = _hole(entries, capture.from_ns, doubt.until_ns)
-        if hole is None:
-            return entries, ""
+        holes = [(hole, one.cause) for one in doubts if (hole := _hole(one, entries)) is not None]
+        if not holes:
+            return entries, "" if entries else "no record of this time was received\n"
+        begin_ns, end_ns = min(start for (start, _), _ in holes), max(end for (_, end), _ in holes)
+        _, cause = max(holes, key=lambda one: one[0][1] - one[0][0])
         also = "" if archive is None else "; the archive does not have them"
-        span = f"records from {iso_from_ns(hole[0])} to {iso_from_ns(hole[1])}"
-        return entries, f"{span} are missing: {doubt.cause}{also}\n"
+        return entries, f"records from {iso_from_ns(begin_ns)} to {iso_from_ns(end_ns)} are missing: {cause}{also}\n"
 
     def _put(self, path: Path, data: bytes, mode: int) -> None:
         """Write a file whole; without data it must not exist. Raises OSError."""
@@ -173,9 +186,9 @@ class SnippetSink(Sink):
             write_atomically(path, data, mode)
 
 
-def _entries_in(path: Path) -> list[Entry]:
-    """The records that are already in a file; none without one. Raises OSError."""
-    return list(entries_of(path)) if path.exists() else []
+def _earlier(capture: Capture, path: Path) -> list[Entry]:
+    """The records that an earlier run has written of its event. Raises OSError."""
+    return list(entries_of(path)) if capture.resumed and path.exists() else []
 
 
 def _line(event: Event) -> bytes:
@@ -190,11 +203,13 @@ def _revision(path: Path) -> int:
         return -1
 
 
-def _hole(entries: list[Entry], from_ns: int, to_ns: int) -> tuple[int, int] | None:
-    """The span of what is missing of any channel between two times; without records the whole span."""
+def _hole(doubt: Doubt, entries: list[Entry]) -> tuple[int, int] | None:
+    """The span of what is missing of any channel within a doubt; without records the whole span."""
+    from_ns, to_ns = doubt.from_ns, doubt.until_ns
     channels: dict[SourceId, list[Entry]] = {}
     for entry in entries:
-        channels.setdefault(entry.source_id, []).append(entry)
+        if doubt.source_id in (None, entry.source_id):
+            channels.setdefault(entry.source_id, []).append(entry)
     holes = [] if channels else [(from_ns, to_ns)]
     for one in channels.values():
         reached_ns = from_ns

@@ -174,13 +174,16 @@ def test_a_run_that_ends_does_not_wait(tmp_path: Path, monkeypatch: pytest.Monke
     assert reason is not None and reason.endswith("are missing: they had not arrived when this was written\n")
 
 
-@pytest.mark.parametrize(("ends_s", "stated"), [(50.0, True), (74.0, True), (75.0, False), (-60.0, False)])
-def test_a_channel_that_is_not_waited_for_any_longer(tmp_path: Path, ends_s: float, stated: bool) -> None:
-    """It is a minute behind; one that stopped long before the event is not stated."""
+@pytest.mark.parametrize(
+    ("ends_s", "gap_s", "stated"),
+    [(50.0, 0.0, True), (74.0, 0.0, True), (75.0, 0.0, False), (-60.0, 0.0, False), (50.0, 3600.0, False)],
+)
+def test_a_channel_that_is_not_waited_for_any_longer(tmp_path: Path, ends_s: float, gap_s: float, stated: bool) -> None:
+    """It is a minute behind. Not stated: one that stopped long before the event, and a gap of the station."""
     recorder, written = _recorder_of_two(tmp_path)
     _take(recorder, ends_s - 30.0, 30.0, "HHN")
-    for start_s in (15.0, 75.0, 134.0):
-        _take(recorder, start_s, 59.0 if start_s > 15 else 60.0)
+    for start_s, length_s in ((15.0, 45.0), (60.0 + gap_s, 15.0), (75.0 + gap_s, 59.0), (134.0 + gap_s, 59.0)):
+        _take(recorder, start_s, length_s)
     recorder.note(_final())
     written.write(_final())
     _, reason, done = _written(tmp_path)

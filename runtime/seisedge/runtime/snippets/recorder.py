@@ -401,7 +401,8 @@ class Recorder:
         if first_ns is not None and first_ns > capture.from_ns and self.is_resumed(capture):
             until_ns = max(until_ns, first_ns + WAIT_NS)
         if ring.reaches(until_ns):
-            capture.behind = ring.behind(capture.from_ns, capture.to_ns)
+            if ring.within(capture.to_ns - 1, capture.to_ns):  # else all channels have a gap there, and none is behind
+                capture.behind = ring.behind(capture.from_ns, capture.to_ns)
             self._complete(capture)
 
     def _hold(self, capture: Capture, entries: Sequence[Entry]) -> None:

@@ -162,10 +162,11 @@ def test_a_stop_keeps_the_records_of_all_events(tmp_path: Path) -> None:
 
 def test_a_run_that_ends_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a state folder: what there is is written at once, with the reason."""
-    monkeypatch.setattr(sink, "LOOK_S", 1e6)
     recorder, written = _recorder_of_two(tmp_path)
     first = _take(recorder, 15.0, 50.0)
     recorder.note(_final())
+    (capture,) = recorder.held({"XX.STA"})
+    monkeypatch.setattr(capture.complete, "wait", lambda _seconds: pytest.fail("it waits"))
     recorder.finish(ended=False, continued=False)
     written.give_up()
     written.write(_final())
